@@ -1,0 +1,266 @@
+"""Decode G completions a prompt from one shared prompt pass.
+
+Images and prompt run through the model once a prompt. While decoding, the G rows of a group attend to the prompt's
+keys in place (never copied G times) and to their own tokens in a preallocated buffer; the two partial softmaxes are
+merged exactly. Source of the merging rule: Juravsky et al. 2024, Hydragen, arXiv 2402.05099, section 3.1.
+
+Axis letters: B prompts, G completions of a group, N = B*G rows, P prompt tokens, H query heads, K key heads.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+
+from geor1.models.encoding import PromptBatch
+
+ATTENTION_NAME = "geor1_shared_prefix"
+# Tokens that stand for picture content; sampling one would demand pixels that do not exist.
+NEVER_SAMPLED: tuple[str, ...] = ("image_token_id", "video_token_id")
+
+
+@dataclasses.dataclass(frozen=True)
+class Prefill:
+    """The prompts after one pass through the model.
+
+    Attributes:
+        hidden: Last hidden state of each prompt, [B, hidden].
+        keys: One tensor a layer, [B, K, P, head].
+        values: As ``keys``.
+        start: M-RoPE position of the first completion token of each prompt, [B].
+        mask: [B, P] with 0 on padding, or None if nothing is padded.
+    """
+
+    hidden: torch.Tensor
+    keys: list[torch.Tensor]
+    values: list[torch.Tensor]
+    start: torch.Tensor
+    mask: torch.Tensor | None
+
+
+def prompt_positions(model: Any, batch: PromptBatch) -> tuple[torch.Tensor, torch.Tensor]:
+    """M-RoPE positions of the prompts and of what follows them.
+
+    Args:
+        model: A Qwen-VL ``ForConditionalGeneration``.
+        batch: Left-padded prompts.
+
+    Returns:
+        Positions [3, B, P] (time, height, width) and the position of the first completion token [B].
+    """
+    if batch.image_grid_thw is None:
+        rising = (batch.attention_mask.cumsum(1) - 1).clamp(min=0)
+        return rising[None].expand(3, -1, -1), batch.attention_mask.sum(1)
+    positions, _ = model.model.get_rope_index(
+        batch.input_ids,
+        mm_token_type_ids=batch.mm_token_type_ids,
+        image_grid_thw=batch.image_grid_thw,
+        attention_mask=batch.attention_mask,
+    )
+    return positions, positions[:, :, -1].amax(0) + 1
+
+
+def prefill(model: Any, batch: PromptBatch) -> Prefill:
+    """Run images and prompts through the model once, keeping keys and values (with gradients, if enabled).
+
+    Args:
+        model: A Qwen-VL ``ForConditionalGeneration``.
+        batch: Left-padded prompts. The last token of each is text, as the chat template guarantees.
+    """
+    from transformers import DynamicCache
+
+    positions, start = prompt_positions(model, batch)
+    cache = DynamicCache(config=model.config.get_text_config())
+    mask = batch.attention_mask if batch.padded else None
+    output = model.model(
+        input_ids=batch.input_ids,
+        attention_mask=mask,
+        position_ids=positions,
+        pixel_values=batch.pixel_values,
+        image_grid_thw=batch.image_grid_thw,
+        past_key_values=cache,
+        use_cache=True,
+    )
+    return Prefill(
+        hidden=output.last_hidden_state[:, -1],
+        keys=[layer.keys for layer in cache.layers],
+        values=[layer.values for layer in cache.layers],
+        start=start,
+        mask=mask,
+    )
+
+
+class SharedPrefixCache:
+    """Keys and values while decoding: the prompts' own, shared by a group, and a buffer for new tokens.
+
+    It stands in for a transformers cache: ``update`` hands the attention below what it needs instead of one tensor.
+
+    Args:
+        prefill: From :func:`prefill`.
+        group_size: Rows a prompt, G.
+        max_new_tokens: Capacity of the buffer.
+    """
+
+    def __init__(self, prefill: Prefill, group_size: int, max_new_tokens: int):
+        self.prefix = prefill
+        self.group_size = group_size
+        self.length = 0
+        first = prefill.keys[0]
+        shape = (first.shape[0] * group_size, first.shape[1], max_new_tokens, first.shape[3])
+        self._keys = [first.new_empty(shape) for _ in prefill.keys]
+        self._values = [first.new_empty(shape) for _ in prefill.keys]
+
+    def update(self, keys: torch.Tensor, values: torch.Tensor, layer_idx: int, *_: Any, **__: Any) -> tuple[Any, Any]:
+        """Store one new token a row; return (cache, layer) in place of keys and the filled buffer in place of values."""
+        filled = self.length + 1
+        self._keys[layer_idx][:, :, self.length : filled] = keys
+        self._values[layer_idx][:, :, self.length : filled] = values
+        if layer_idx == len(self._keys) - 1:
+            self.length = filled
+        own = (self._keys[layer_idx][:, :, :filled], self._values[layer_idx][:, :, :filled])
+        return (self.prefix.keys[layer_idx], self.prefix.values[layer_idx], self.prefix.mask), own
+
+    def get_seq_length(self, layer_idx: int = 0) -> int:
+        """Tokens held, prompt included."""
+        return self.prefix.keys[layer_idx].shape[2] + self.length
+
+
+def shared_prefix_attention(
+    module: Any, query: torch.Tensor, key: Any, value: Any, attention_mask: Any, scaling: float, **_: Any
+) -> tuple[torch.Tensor, None]:
+    """Attention of one new token a row over its group's prompt and its own earlier tokens.
+
+    Args:
+        module: The attention layer (unused, part of transformers' attention interface).
+        query: [N, H, 1, head].
+        key: (prompt keys [B, K, P, head], prompt values, prompt mask [B, P] or None) from :class:`SharedPrefixCache`.
+        value: (own keys [N, K, T, head], own values).
+        attention_mask: Ignored; the prompt's mask comes with ``key``.
+        scaling: Factor on the scores.
+
+    Returns:
+        [N, 1, H, head] and None.
+    """
+    prompt_keys, prompt_values, mask = key
+    own_keys, own_values = value
+    prompts, key_heads, _length, head = prompt_keys.shape
+    rows, heads = query.shape[:2]
+    group, share = rows // prompts, heads // key_heads
+    query = query.reshape(prompts, group, key_heads, share, head) * scaling
+
+    folded = query.transpose(1, 2).reshape(prompts, key_heads, group * share, head)
+    scores = folded @ prompt_keys.transpose(2, 3)  # [B, K, G*share, P]
+    if mask is not None:
+        scores = scores.masked_fill(mask[:, None, None, :] == 0, float("-inf"))
+    top_prompt = scores.amax(-1, keepdim=True)
+    weights = (scores - top_prompt).exp_()
+    sum_prompt = weights.sum(-1, keepdim=True)
+    from_prompt = weights @ prompt_values
+
+    own_scores = query.reshape(rows, key_heads, share, head) @ own_keys.transpose(2, 3)  # [N, K, share, T]
+    top_own = own_scores.amax(-1, keepdim=True)
+    own_weights = (own_scores - top_own).exp_()
+    sum_own = own_weights.sum(-1, keepdim=True)
+    from_own = own_weights @ own_values
+
+    def unfold(folded_: torch.Tensor) -> torch.Tensor:
+        last = folded_.shape[-1]
+        return folded_.reshape(prompts, key_heads, group, share, last).transpose(1, 2).reshape(from_own.shape[:3] + (last,))
+
+    top_prompt, sum_prompt, from_prompt = unfold(top_prompt), unfold(sum_prompt), unfold(from_prompt)
+    top = torch.maximum(top_prompt, top_own)
+    scale_prompt, scale_own = (top_prompt - top).exp(), (top_own - top).exp()
+    merged = (from_prompt * scale_prompt + from_own * scale_own) / (sum_prompt * scale_prompt + sum_own * scale_own)
+    return merged.reshape(rows, 1, heads, head), None
+
+
+@contextlib.contextmanager
+def _decoding_attention(model: Any) -> Iterator[None]:
+    from transformers import AttentionInterface
+
+    AttentionInterface.register(ATTENTION_NAME, shared_prefix_attention)
+    text_config = model.config.get_text_config()
+    before = text_config._attn_implementation
+    text_config._attn_implementation = ATTENTION_NAME
+    try:
+        yield
+    finally:
+        text_config._attn_implementation = before
+
+
+def pick_tokens(logits: torch.Tensor, temperature: float, generator: torch.Generator | None) -> torch.Tensor:
+    """One token a row: the likeliest at temperature 0, else a sample from softmax(logits / temperature).
+
+    Args:
+        logits: [N, vocabulary], float32.
+        temperature: At least 0.
+        generator: Source of randomness; None takes torch's own.
+
+    Returns:
+        Token ids [N].
+    """
+    if temperature == 0:
+        return logits.argmax(-1)
+    probabilities = torch.softmax(logits / temperature, dim=-1)
+    return torch.multinomial(probabilities, 1, generator=generator)[:, 0]
+
+
+@torch.no_grad()
+def decode(
+    model: Any,
+    batch: PromptBatch,
+    *,
+    group_size: int = 1,
+    max_new_tokens: int,
+    temperature: float,
+    generator: torch.Generator | None = None,
+    eos_token_ids: tuple[int, ...],
+) -> list[list[int]]:
+    """Decode ``group_size`` completions for each prompt of a batch.
+
+    Args:
+        model: A Qwen-VL ``ForConditionalGeneration``.
+        batch: B left-padded prompts.
+        group_size: Completions a prompt, G.
+        max_new_tokens: Tokens at which a completion is cut.
+        temperature: 0 for greedy decoding.
+        generator: Source of randomness.
+        eos_token_ids: Tokens that end a completion.
+
+    Returns:
+        B*G lists of token ids, prompt-major; a completion that ended keeps its end token as its last.
+    """
+    done_prompts = prefill(model, batch)
+    cache = SharedPrefixCache(done_prompts, group_size, max_new_tokens)
+    start = done_prompts.start.repeat_interleave(group_size)
+    hidden = done_prompts.hidden.repeat_interleave(group_size, 0)
+    barred = [getattr(model.config, name) for name in NEVER_SAMPLED if getattr(model.config, name, None) is not None]
+    ends = torch.tensor(eos_token_ids, device=start.device)
+    finished = torch.zeros_like(start, dtype=torch.bool)
+    lengths = torch.full_like(start, max_new_tokens)
+    tokens: list[torch.Tensor] = []
+    with _decoding_attention(model):
+        for step in range(max_new_tokens):
+            logits = model.lm_head(hidden).float()
+            logits[:, barred] = float("-inf")
+            chosen = pick_tokens(logits, temperature, generator)
+            tokens.append(chosen)
+            ended = torch.isin(chosen, ends) & ~finished
+            lengths = torch.where(ended, step + 1, lengths)
+            finished |= ended
+            if step + 1 == max_new_tokens or bool(finished.all()):
+                break
+            positions = (start + step)[None, :, None].expand(3, -1, -1)
+            output = model.model.language_model(
+                inputs_embeds=model.get_input_embeddings()(chosen)[:, None],
+                position_ids=positions,
+                past_key_values=cache,
+                use_cache=True,
+            )
+            hidden = output.last_hidden_state[:, -1]
+    ids = torch.stack(tokens, dim=1).tolist()
+    return [row[:length] for row, length in zip(ids, lengths.tolist(), strict=True)]

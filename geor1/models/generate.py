@@ -1,0 +1,114 @@
+"""Generate answers to prompts with images: batched, greedy or sampled, in the caller's order."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from geor1.models.encoding import PromptEncoder
+
+if TYPE_CHECKING:
+    from PIL import Image
+    from transformers.processing_utils import ProcessorMixin
+
+
+@dataclasses.dataclass(frozen=True)
+class Generation:
+    """One completion.
+
+    Attributes:
+        text: The completion without end token and other special tokens; the answer format's tags stay.
+        completion_tokens: Its length in tokens, the end token included.
+        finished: Whether the model ended it itself (False: cut at the limit).
+    """
+
+    text: str
+    completion_tokens: int
+    finished: bool
+
+
+def end_tokens(model: Any, tokenizer: Any) -> tuple[int, ...]:
+    """Ids of the tokens that end a completion, from the model's generation settings and the tokenizer."""
+    configured = model.generation_config.eos_token_id
+    listed = configured if isinstance(configured, (list, tuple)) else [configured]
+    ids = dict.fromkeys([*listed, tokenizer.eos_token_id])
+    return tuple(int(token) for token in ids if token is not None)
+
+
+def to_generation(tokenizer: Any, ids: Sequence[int], eos_token_ids: tuple[int, ...]) -> Generation:
+    """Describe one completion given as token ids, the end token included if it ended."""
+    finished = bool(ids) and ids[-1] in eos_token_ids
+    text = tokenizer.decode(list(ids), skip_special_tokens=True, clean_up_tokenization_spaces=False)
+    return Generation(text=text, completion_tokens=len(ids), finished=finished)
+
+
+def generate(
+    model: Any,
+    processor: ProcessorMixin,
+    prompts: Sequence[str],
+    images: Sequence[Sequence[Image.Image | Path | str]],
+    *,
+    max_new_tokens: int = 160,
+    temperature: float = 0.0,
+    seed: int = 0,
+    batch_size: int = 32,
+    encoder: PromptEncoder | None = None,
+    progress: Callable[[int], None] | None = None,
+) -> list[Generation]:
+    """Generate one completion a prompt.
+
+    Args:
+        model: A Qwen-VL model; it is put in evaluation mode meanwhile.
+        processor: Its processor.
+        prompts: User texts, each with one ``<image>`` marker an image.
+        images: For each prompt its pictures or image paths, in the order of the markers (an empty list for none).
+        max_new_tokens: Tokens at which a completion is cut.
+        temperature: 0 for greedy decoding, else the sampling temperature.
+        seed: Seed of the sampling; unused when greedy.
+        batch_size: Prompts at a time. Prompts of similar length run together, so padding costs little.
+        encoder: Reuse one to keep its image cache between calls.
+        progress: Called with the number of completions done after each batch.
+
+    Returns:
+        The completions in the order of ``prompts``.
+
+    Raises:
+        ValueError: Prompts and images differ in number, or markers and images of a prompt do.
+        ImageReadError: An image file cannot be read.
+    """
+    import torch
+
+    from geor1.models.decoding import decode
+
+    if len(prompts) != len(images):
+        raise ValueError(f"images: expected one list a prompt ({len(prompts)}), got {len(images)}")
+    if temperature < 0 or max_new_tokens < 1 or batch_size < 1:
+        raise ValueError(f"expected {temperature=} >= 0, {max_new_tokens=} >= 1 and {batch_size=} >= 1")
+    encoder = encoder or PromptEncoder(processor)
+    ends = end_tokens(model, processor.tokenizer)
+    generator = torch.Generator(device=model.device).manual_seed(seed)
+    order = sorted(range(len(prompts)), key=lambda index: (len(images[index]), len(prompts[index]), index))
+    results: list[Generation | None] = [None] * len(prompts)
+    was_training = model.training
+    model.eval()
+    try:
+        for first in range(0, len(order), batch_size):
+            chosen = order[first : first + batch_size]
+            batch = encoder.stack([encoder.encode(prompts[index], images[index]) for index in chosen]).to(model.device)
+            rows = decode(
+                model,
+                batch,
+                max_new_tokens=max_new_tokens,
+                temperature=temperature,
+                generator=generator,
+                eos_token_ids=ends,
+            )
+            for index, row in zip(chosen, rows, strict=True):
+                results[index] = to_generation(processor.tokenizer, row, ends)
+            if progress is not None:
+                progress(len(chosen))
+    finally:
+        model.train(was_training)
+    return [result for result in results if result is not None]
