@@ -226,6 +226,7 @@ def _split_at_antimeridian(points: FloatArray, vectors: FloatArray) -> list[Floa
     for index in crossings:
         before, after = vectors[index], vectors[index + 1]
         cut = before * abs(after[1]) + after * abs(before[1])  # y = 0: on the plane of the meridians 0° and 180°
+        cut = cut if cut.any() else before
         latitude = np.degrees(np.arctan2(cut[2], abs(cut[0])))
         side = np.copysign(_HALF_TURN_DEG, points[index, 1])
         segments.append(np.vstack([*head, points[start : index + 1], [[latitude, side]]]))
