@@ -260,5 +260,5 @@ def test_osv5m_distances_and_scores(suffix: str) -> None:
 def test_geoguess_distances(model: str) -> None:
     names = ("label_lat", "label_long", "predicted_lat", "predicted_long", "distance")
     lat1, lon1, lat2, lon2, km = columns(REAL_DATA / "geoguess" / f"{model}-full-bench.csv", *names)
-    found = haversine_km(lat1=lat1, lon1=lon1, lat2=lat2, lon2=lon2)
-    np.testing.assert_allclose(found, km, rtol=0.006)  # that file measures on the ellipsoid: up to 0.56 % apart
+    assert len(km) > 1500  # of 1,602: the rest have no readable prediction
+    np.testing.assert_allclose(haversine_km(lat1=lat1, lon1=lon1, lat2=lat2, lon2=lon2), km, rtol=1e-9)
