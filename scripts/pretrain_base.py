@@ -1,0 +1,304 @@
+"""Make the small pretrained base that the package ships: the miniature's stand-in for Qwen2.5-VL.
+
+    python scripts/pretrain_base.py --out geor1/models/tiny_base --steps 2400
+
+It learns what a general vision-language model brings along, on scenes of the training cities only:
+
+* to caption views: what lies in each direction, climate, hemisphere, driving side. Several pictures may stand in one
+  prompt, always of *different cities*: no cross-view pair and no neighbourhood is ever shown;
+* to compare *texts*: which of several written descriptions fits another one, direction by direction;
+* which climates, hemispheres and driving sides go with which countries and coordinates, as text;
+* to follow the answer format: asked to pair or to locate, it answers at once and at random.
+
+So it knows words, pictures and text comparison, and nothing about which tile shows a panorama's place.
+"""
+
+from __future__ import annotations
+
+import os
+
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+import argparse
+import dataclasses
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+
+from geor1.answers import geolocation_prompt, pairing_prompt, to_messages
+from geor1.models.cpu_vision import batch_vision_windows
+from geor1.models.tiny import build_model, build_processor, build_tokenizer, split_words
+from geor1.world.gazetteer import City, cities
+from geor1.world.layers import describe_place
+from geor1.world.render import render_panorama, render_satellite
+from geor1.world.scene import DIRECTIONS, FEATURES, neighbourhood
+
+LETTERS = "ABCDEFGH"
+CUES = ("climate", "hemisphere", "traffic", "coast", "relief")
+TASKS = {"describe_all": 0.52, "describe_one": 0.14, "compare_texts": 0.24, "answer_at_once": 0.05, "geography": 0.05}
+STOCK = 2500
+MARGIN = 1_000_000  # scene seeds from here on are never used by data synthesis
+
+
+@dataclasses.dataclass
+class View:
+    """One rendered picture: its city, what it shows, and its patches ``[patches, 1176]`` with grid ``[1, 3]``."""
+
+    city_id: str
+    facts: dict[str, str]
+    patches: torch.Tensor
+    grid: torch.Tensor
+
+
+@dataclasses.dataclass
+class Example:
+    prompt: str
+    completion: str
+    views: list[View]
+
+
+class Lessons:
+    """Endless examples, one task a batch so that little is padded."""
+
+    def __init__(self, processor: Any, seed: int) -> None:
+        self.rng = np.random.default_rng([seed, 7])
+        self.processor = processor
+        self.cities = list(cities("train"))
+        self.stock: dict[str, list[View]] = {"ground": [], "satellite": []}
+
+    def batch(self, size: int) -> list[Example]:
+        task = str(self.rng.choice(list(TASKS), p=list(TASKS.values())))
+        return [getattr(self, "_" + task)() for _ in range(size)]
+
+    def _view(self, kind: str) -> View:
+        """A picture of a random city; three in four come from the stock, each is shown about four times."""
+        stock = self.stock[kind]
+        if len(stock) == STOCK and self.rng.random() < 0.75:
+            return stock[int(self.rng.integers(STOCK))]
+        city = self.cities[int(self.rng.integers(len(self.cities)))]
+        scene = neighbourhood(city, 1, MARGIN + int(self.rng.integers(2**30)))[0]
+        image = Image.fromarray(render_panorama(scene) if kind == "ground" else render_satellite(scene))
+        seen = self.processor.image_processor(images=[image], return_tensors="pt")
+        view = View(city.city_id, scene.facts, seen["pixel_values"].half(), seen["image_grid_thw"])
+        if len(stock) < STOCK:
+            stock.append(view)
+        else:
+            stock[int(self.rng.integers(STOCK))] = view
+        return view
+
+    def _views(self, tiles: int) -> list[View]:
+        """A panorama and ``tiles`` tiles, all of different cities: never two views of one place."""
+        chosen = [self._view("ground")]
+        while len(chosen) <= tiles:
+            view = self._view("satellite")
+            if all(view.city_id != other.city_id for other in chosen):
+                chosen.append(view)
+        return chosen
+
+    def _describe_all(self) -> Example:
+        ground, *tiles = views = self._views(5)
+        letters = LETTERS[: len(tiles)]
+        shown = " ".join(f"{letter}: <image>" for letter in letters)
+        parts = [f"ground {listing(ground.facts)} ."]
+        parts += [f"{letter} {listing(tile.facts)} ." for letter, tile in zip(letters, tiles, strict=True)]
+        prompt = f"Ground panorama: <image> Satellite tiles: {shown} Describe every picture."
+        return Example(prompt, " ".join(parts), views)
+
+    def _describe_one(self) -> Example:
+        view = self._view("ground")
+        caption = f"{listing(view.facts)} . {cues(view.facts)} ."
+        return Example("Ground panorama: <image> Describe it.", caption, [view])
+
+    def _compare_texts(self) -> Example:
+        k = int(self.rng.integers(3, 7))
+        return compare_example(self.rng, k)
+
+    def _answer_at_once(self) -> Example:
+        if self.rng.random() < 0.7:
+            views = self._views(5)
+            letter = LETTERS[int(self.rng.integers(len(views) - 1))]
+            answer = f"<think> I look at the tiles . </think> <answer> {letter} </answer>"
+            return Example(pairing_prompt(LETTERS[: len(views) - 1]), answer, views)
+        city = self.cities[int(self.rng.integers(len(self.cities)))]
+        answer = f"<think> I look at the panorama . </think> <answer> {coordinates(city)} </answer>"
+        return Example(geolocation_prompt(), answer, [self._view("ground")])
+
+    def _geography(self) -> Example:
+        city = self.cities[int(self.rng.integers(len(self.cities)))]
+        place = describe_place(latitude_deg=city.latitude_deg, longitude_deg=city.longitude_deg)
+        facts = {**dataclasses.asdict(place), "traffic": city.driving_side}
+        return Example(
+            f"{cues(facts)} . Where is it?",
+            f"country {city.country} </think> <answer> {coordinates(city)} </answer>",
+            [],
+        )
+
+
+def listing(facts: dict[str, str]) -> str:
+    """``north water east forest south houses west field``."""
+    return " ".join(f"{direction} {facts[direction]}" for direction in DIRECTIONS)
+
+
+def cues(facts: dict[str, Any]) -> str:
+    """``climate arid hemisphere north traffic right coast no relief hills``."""
+    return " ".join(f"{key} {facts[key]}" for key in CUES)
+
+
+def coordinates(city: City) -> str:
+    """Whole degrees, as the miniature's tokenizer knows them."""
+    return f"{round(city.latitude_deg)} , {round(city.longitude_deg)}"
+
+
+def compare_example(rng: np.random.Generator, k: int) -> Example:
+    """Written descriptions only: the fitting one agrees with the ground in most directions."""
+    letters = LETTERS[:k]
+    ground = [str(word) for word in rng.choice(FEATURES, 4)]
+    gold = int(rng.integers(k))
+    agreeing = rng.integers(0, 3, size=k)
+    agreeing[gold] = 4 if rng.random() < 0.7 else 3
+    described = []
+    for count in agreeing:
+        keep = set(rng.permutation(4)[:count].tolist())
+        described.append(
+            [w if i in keep else str(rng.choice([f for f in FEATURES if f != w])) for i, w in enumerate(ground)]
+        )
+    lines = []
+    for index, direction in enumerate(DIRECTIONS):
+        marks = " ".join(
+            f"{letter} {words[index]} {'same' if words[index] == ground[index] else 'other'}"
+            for letter, words in zip(letters, described, strict=True)
+        )
+        lines.append(f"{direction} ground {ground[index]} {marks} .")
+    options = " ".join(
+        f"{letter}: {listing(dict(zip(DIRECTIONS, words, strict=True)))} ."
+        for letter, words in zip(letters, described, strict=True)
+    )
+    chain = " ".join(lines)
+    return Example(
+        f"Ground: {listing(dict(zip(DIRECTIONS, ground, strict=True)))} . {options} Which description fits the ground?",
+        f"<think> {chain} so tile {letters[gold]} </think> <answer> {letters[gold]} </answer>",
+        [],
+    )
+
+
+def vocabulary() -> list[str]:
+    """Every word that prompts, chains and captions of the miniature can use."""
+    texts = [pairing_prompt(LETTERS), geolocation_prompt(), compare_example(np.random.default_rng(0), 8).prompt]
+    texts += ["Describe every picture.", "Describe it.", "Where is it?", "Which description fits the ground?"]
+    texts += ["I look at the tiles .", "I look at the panorama .", "so tile same other ground country"]
+    texts += [f"{key} yes no left right north south flat hills mountains" for key in CUES]
+    texts += ["tropical arid temperate continental polar", *FEATURES, *DIRECTIONS, *LETTERS]
+    texts += sorted({city.country for city in cities()})
+    texts += [str(number) for number in range(-180, 181)]
+    return list(dict.fromkeys(word for text in texts for word in split_words(text)))
+
+
+class Batches(torch.utils.data.IterableDataset):
+    """Tokenised batches, made in a worker process."""
+
+    def __init__(self, processor: Any, seed: int, size: int) -> None:
+        self.processor, self.seed, self.size = processor, seed, size
+
+    def __iter__(self) -> Iterator[dict[str, torch.Tensor]]:
+        torch.set_num_threads(1)
+        worker = torch.utils.data.get_worker_info()
+        lessons = Lessons(self.processor, self.seed + 1000 * (worker.id if worker else 0))
+        while True:
+            yield collate(self.processor, lessons.batch(self.size))
+
+
+def collate(processor: Any, examples: list[Example]) -> dict[str, torch.Tensor]:
+    """Right-padded training tensors; only completion tokens carry labels."""
+    texts = []
+    for example in examples:
+        messages = to_messages(example.prompt)
+        prompt = processor.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+        pieces = prompt.split("<|image_pad|>")
+        text = pieces[0]
+        for view, piece in zip(example.views, pieces[1:], strict=True):
+            text += "<|image_pad|>" * int(view.grid.prod() // 4) + piece
+        texts.append(text + example.completion + "<|im_end|>")
+    processor.tokenizer.padding_side = "right"
+    full = processor.tokenizer(texts, return_tensors="pt", padding=True)
+    full["mm_token_type_ids"] = (full["input_ids"] == processor.image_token_id).long()
+    views = [view for example in examples for view in example.views]
+    if views:
+        full["pixel_values"] = torch.cat([view.patches for view in views]).float()
+        full["image_grid_thw"] = torch.cat([view.grid for view in views])
+    length = torch.tensor([len(processor.tokenizer(e.completion + "<|im_end|>").input_ids) for e in examples])
+    ends = full["attention_mask"].sum(1)
+    position = torch.arange(full["input_ids"].shape[1])
+    supervised = (position >= (ends - length)[:, None]) & (position < ends[:, None])
+    full["labels"] = torch.where(supervised, full["input_ids"], -100)
+    return dict(full)
+
+
+def train(model: Any, processor: Any, *, steps: int, batch_size: int, learning_rate: float, seed: int) -> None:
+    """Plain next-token training with a one-cycle learning rate."""
+    loader = torch.utils.data.DataLoader(Batches(processor, seed, batch_size), batch_size=None, num_workers=1)
+    optimiser = torch.optim.AdamW(model.parameters(), lr=learning_rate, weight_decay=0.01, betas=(0.9, 0.98))
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, learning_rate, total_steps=steps, pct_start=0.06)
+    model.train()
+    started, running = time.time(), {}
+    for step, batch in zip(range(1, steps + 1), loader, strict=False):
+        labels = batch.pop("labels")
+        hidden = model.model(**batch, use_cache=False).last_hidden_state
+        targets = labels[:, 1:]
+        logits = model.lm_head(hidden[:, :-1][targets != -100])
+        loss = torch.nn.functional.cross_entropy(logits, targets[targets != -100])
+        optimiser.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimiser.step()
+        schedule.step()
+        kind = ("text", "one", "many")[min(2, len(batch.get("image_grid_thw", [])) // batch_size)]
+        running[kind] = 0.9 * running.get(kind, loss.item()) + 0.1 * loss.item()
+        if step % 25 == 0:
+            shown = " ".join(f"{name} {value:.4f}" for name, value in sorted(running.items()))
+            print(f"step {step}/{steps} loss {shown} {time.time() - started:.0f} s", flush=True)
+        if step % 200 == 0 and os.environ.get("PRETRAIN_CHECKPOINT"):
+            torch.save(model.state_dict(), os.environ["PRETRAIN_CHECKPOINT"])
+
+
+def save(model: Any, processor: Any, out: Path, arguments: argparse.Namespace) -> None:
+    """Write the base as float16 safetensors with processor and the arguments that made it."""
+    processor.tokenizer.padding_side = "left"
+    model.half().save_pretrained(out)
+    processor.save_pretrained(out)
+    made = {key: value if not isinstance(value, Path) else value.name for key, value in vars(arguments).items()}
+    (out / "pretraining.json").write_text(json.dumps({**made, "pairing_labels_seen": 0}, indent=1) + "\n")
+
+
+def main() -> None:
+    """Parse arguments, train, save."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--steps", type=int, default=2400)
+    parser.add_argument("--batch-size", type=int, default=32)
+    parser.add_argument("--learning-rate", type=float, default=1.5e-3)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--threads", type=int, default=2)
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    torch.manual_seed(arguments.seed)
+    tokenizer = build_tokenizer(vocabulary())
+    processor = build_processor(tokenizer)
+    model = build_model(tokenizer, seed=arguments.seed)
+    batch_vision_windows(model)
+    print(f"{sum(p.numel() for p in model.parameters()) / 1e6:.2f} M parameters, {len(tokenizer)} words", flush=True)
+    train(
+        model, processor, steps=arguments.steps, batch_size=arguments.batch_size,
+        learning_rate=arguments.learning_rate, seed=arguments.seed,
+    )
+    save(model, processor, arguments.out, arguments)
+
+
+if __name__ == "__main__":
+    main()
