@@ -1,0 +1,149 @@
+"""Profiles: named sets of parameters, one YAML file each, one section a stage.
+
+A file ``notebooks/profiles/<name>.yaml`` holds a section per stage and, if it likes, one called ``about``::
+
+    about: {description: "two CPU cores, twelve minutes", run_missing_stages: true}
+    03_grpo: {steps: 150, learning_rate: 1.0e-5}
+
+``run_missing_stages`` says whether a notebook may run the stages before it by itself; it is on for ``miniature`` and
+``smoke`` and off for every other profile, unless the file says otherwise.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from geor1.runs.errors import ConfigError, did_you_mean
+
+STAGES = ("01_data_synthesis", "02_scaffold_sft", "03_grpo", "04_evaluation", "05_map_visualisation")
+DEFAULT_PROFILE = "miniature"  # the one whose values the notebooks' parameters cells show
+_SELF_RUNNING = ("miniature", "smoke")
+
+
+@dataclasses.dataclass(frozen=True)
+class About:
+    """The ``about`` section of a profile.
+
+    Attributes:
+        description: One line: for which machine, how long.
+        run_missing_stages: Whether a notebook may run the stages before it by itself.
+    """
+
+    description: str = ""
+    run_missing_stages: bool = False
+
+
+def notebooks_dir() -> Path:
+    """Return the folder of the notebooks: ``GEOR1_NOTEBOOKS``, or the checkout's, or the installed copy.
+
+    Raises:
+        ConfigError: If there is none.
+    """
+    if named := os.environ.get("GEOR1_NOTEBOOKS"):
+        if not Path(named).is_dir():
+            raise ConfigError(f"GEOR1_NOTEBOOKS={named}: no such folder")
+        return Path(named).resolve()
+    package = Path(__file__).resolve().parents[1]
+    places = [package.parent / "notebooks", Path(sys.prefix) / "share" / "geor1" / "notebooks"]
+    for place in places:
+        if (place / "profiles").is_dir():
+            return place
+    looked = " or ".join(map(str, places))
+    raise ConfigError(f"no notebooks found in {looked}; clone the repository or set GEOR1_NOTEBOOKS")
+
+
+def default_runs_dir() -> Path:
+    """Return where runs go unless told otherwise: ``GEOR1_RUNS``, or ``runs/`` beside the notebooks folder."""
+    if named := os.environ.get("GEOR1_RUNS"):
+        return Path(named).resolve()
+    return notebooks_dir().parent / "runs"
+
+
+def profile_names() -> list[str]:
+    """Return the names of the profiles that exist, sorted."""
+    return sorted(path.stem for path in (notebooks_dir() / "profiles").glob("*.yaml"))
+
+
+def load_profile(name: str) -> dict[str, dict[str, Any]]:
+    """Read a profile: stage name -> parameter name -> value.
+
+    Args:
+        name: File name in ``notebooks/profiles`` without ``.yaml``.
+
+    Returns:
+        One dict per stage of :data:`STAGES`; empty where the file has no such section.
+
+    Raises:
+        ConfigError: Unknown profile or stage (with a suggestion), a name twice, or text that is not YAML.
+    """
+    document = _read(name)
+    document.pop("about", None)
+    return {stage: document.get(stage) or {} for stage in STAGES}
+
+
+def about_profile(name: str) -> About:
+    """Return the ``about`` section of a profile, or its defaults.
+
+    Raises:
+        ConfigError: As :func:`load_profile`.
+    """
+    from geor1.runs.typed import build_dataclass
+
+    section = {"run_missing_stages": name in _SELF_RUNNING, **(_read(name).get("about") or {})}
+    return build_dataclass(About, section, f"{name}.yaml: about")
+
+
+def check_stage(stage: str) -> str:
+    """Return the stage's full name; a number alone (``03``) or the name with ``.ipynb`` will do.
+
+    Raises:
+        ConfigError: If there is no such stage.
+    """
+    plain = Path(stage).name.removesuffix(".ipynb")
+    found = [known for known in STAGES if known == plain or known.split("_")[0] == plain]
+    if not found:
+        raise ConfigError(f"no notebook or stage {stage!r}{did_you_mean(plain, STAGES)}")
+    return found[0]
+
+
+def _read(name: str) -> dict[str, Any]:
+    known = profile_names()
+    if name not in known:
+        raise ConfigError(f"no profile {name!r}{did_you_mean(name, known)}")
+    path = notebooks_dir() / "profiles" / f"{name}.yaml"
+    document = _parse_yaml(path)
+    for section, values in document.items():
+        if section != "about" and section not in STAGES:
+            raise ConfigError(f"{path.name}: no stage {section!r}{did_you_mean(str(section), STAGES)}")
+        if not isinstance(values, dict | None):
+            raise ConfigError(f"{path.name}: section {section!r} should map names to values, got {values!r}")
+    return document
+
+
+def _parse_yaml(path: Path) -> dict[str, Any]:
+    import yaml
+
+    class UniqueKeys(yaml.SafeLoader):
+        """SafeLoader that refuses a name given twice (YAML's own reader keeps the last, silently)."""
+
+        def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
+            names = [key.value for key, _ in node.value]
+            for index, key in enumerate(names):
+                if key in names[:index]:
+                    line = node.value[index][0].start_mark.line + 1
+                    raise ConfigError(f"{path.name} line {line}: {key!r} stands twice")
+            return super().construct_mapping(node, deep)
+
+    try:
+        document = yaml.load(path.read_text(encoding="utf-8"), UniqueKeys)  # a SafeLoader: builds plain values only
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path}: not YAML: {error}") from error
+    if document is None:
+        return {}
+    if not isinstance(document, dict):
+        raise ConfigError(f"{path}: expected sections per stage, got {type(document).__name__}")
+    return document
