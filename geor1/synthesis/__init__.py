@@ -1,0 +1,1 @@
+"""Stage 01: sources of pairs, hard negatives, questions, chains of thought, fact check, dataset files."""

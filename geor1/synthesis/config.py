@@ -1,0 +1,131 @@
+"""Parameters of stage 01."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from geor1.runs import ConfigError
+from geor1.synthesis.negatives import DIFFICULTIES
+from geor1.synthesis.questions import MAX_CANDIDATES
+from geor1.synthesis.scaffolds import CONCLUSIONS
+
+SOURCES = ("world", "folder", "authors_jsonl")
+PATCH_PX = 28
+"""Qwen2.5-VL sees patches of 14 pixels merged two by two, so sizes that are multiples of 28 are not resized again."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SynthesisConfig:
+    """What to synthesise.
+
+    Attributes:
+        source: ``world`` renders the miniature Earth; ``folder`` reads pairs from ``source_path``; ``authors_jsonl`` reads
+            the authors' question file at ``source_path``.
+        source_path: Folder or file of the source; unused by ``world``.
+        source_split: Split of everything that a folder or question file does not assign itself.
+        image_folder: Where the paths of the authors' file start; empty means the file's own folder.
+        pairs_folder: Folder of further, real pairs (or of several such folders) that become ``questions_real.jsonl``;
+            empty for none.
+        train_pairs: Pairs of train cities (``world``).
+        test_pairs: Pairs of test cities (``world``).
+        scenes_per_neighbourhood: Fewest scenes rendered together (``world``); at least ``candidates`` + 1.
+        candidates: K, options of a question.
+        questions_per_pair: Questions about each train panorama; test panoramas are asked about once.
+        min_separation_m: Nearest negative.
+        max_radius_m: Farthest negative.
+        difficulty: ``easy``, ``mixed`` or ``hard`` negatives by directions shared with the truth.
+        skip_isolated: Leave out pairs with too few negatives (counted) instead of stopping.
+        pairing_scaffolds: Unmatched pairing chains written, before the fact check.
+        geolocation_scaffolds: Geolocation chains written, before the fact check.
+        labelled_scaffolds: Labelled pairing chains written for the control, before the fact check.
+        conclusion: How an unmatched chain concludes: ``random``, or ``most_same`` matches by its own words.
+        teacher_error_rate: Share of chains with one false fact, for the fact check to find.
+        coordinate_tolerance_km: How far coordinates of a chain may lie from the truth.
+        tile_px: Edge of the satellite tiles; 0 keeps a folder's own sizes.
+        panorama_width_px: Width of the panoramas; 0 keeps a folder's own sizes.
+        panorama_height_px: Height of the panoramas.
+        jpeg_quality: Of every image written.
+        parquet: Also write Parquet files with the images inside.
+        seed: Decides everything drawn.
+        workers: Processes that render; changes no result.
+    """
+
+    source: str = "world"
+    source_path: str = ""
+    source_split: str = "test"
+    image_folder: str = ""
+    pairs_folder: str = ""
+    train_pairs: int = 2000
+    test_pairs: int = 400
+    scenes_per_neighbourhood: int = 12
+    candidates: int = 5
+    questions_per_pair: int = 1
+    min_separation_m: float = 120.0
+    max_radius_m: float = 4000.0
+    difficulty: str = "mixed"
+    skip_isolated: bool = False
+    pairing_scaffolds: int = 2000
+    geolocation_scaffolds: int = 1000
+    labelled_scaffolds: int = 0
+    conclusion: str = "random"
+    teacher_error_rate: float = 0.1
+    coordinate_tolerance_km: float = 100.0
+    tile_px: int = 84
+    panorama_width_px: int = 224
+    panorama_height_px: int = 56
+    jpeg_quality: int = 92
+    parquet: bool = True
+    seed: int = 0
+    workers: int = 2
+
+    def __post_init__(self) -> None:
+        _one_of("source", self.source, SOURCES)
+        _one_of("source_split", self.source_split, ("train", "test"))
+        _one_of("difficulty", self.difficulty, DIFFICULTIES)
+        _one_of("conclusion", self.conclusion, CONCLUSIONS)
+        _between("candidates", self.candidates, 2, MAX_CANDIDATES)
+        _between("questions_per_pair", self.questions_per_pair, 1, 1000)
+        _between("teacher_error_rate", self.teacher_error_rate, 0.0, 1.0)
+        _between("jpeg_quality", self.jpeg_quality, 1, 95)
+        _between("workers", self.workers, 1, 256)
+        _between("seed", self.seed, 0, 2**20)
+        counts = ("train_pairs", "test_pairs", "pairing_scaffolds", "geolocation_scaffolds", "labelled_scaffolds")
+        for name in (*counts, "coordinate_tolerance_km", "min_separation_m"):
+            _between(name, getattr(self, name), 0, float("inf"))
+        if not self.min_separation_m < self.max_radius_m:
+            _refuse("max_radius_m", self.max_radius_m, f"more than min_separation_m={self.min_separation_m:g}")
+        for name in ("tile_px", "panorama_width_px", "panorama_height_px"):
+            value = getattr(self, name)
+            if value % PATCH_PX or value < (PATCH_PX if self.source == "world" else 0):
+                _refuse(name, value, f"a multiple of {PATCH_PX}" + ("" if self.source == "world" else ", or 0"))
+        if self.source == "world":
+            self._check_world()
+        elif not self.source_path:
+            _refuse("source_path", self.source_path, f"a path, as source is {self.source!r}")
+
+    def _check_world(self) -> None:
+        _between("scenes_per_neighbourhood", self.scenes_per_neighbourhood, self.candidates + 1, 60)
+        for name in ("train_pairs", "test_pairs"):
+            value = getattr(self, name)
+            if 0 < value <= self.candidates:
+                _refuse(name, value, f"0, or more than candidates={self.candidates}, so that negatives exist")
+        if self.train_pairs + self.test_pairs == 0:
+            _refuse("train_pairs", 0, "at least one pair, here or in test_pairs")
+        most = self.train_pairs * self.questions_per_pair
+        if self.labelled_scaffolds > most:
+            _refuse("labelled_scaffolds", self.labelled_scaffolds, f"at most the {most} train questions")
+
+
+def _one_of(name: str, value: str, allowed: tuple[str, ...]) -> None:
+    if value not in allowed:
+        _refuse(name, value, f"one of {', '.join(allowed)}")
+
+
+def _between(name: str, value: float, low: float, high: float) -> None:
+    if not low <= value <= high:
+        _refuse(name, value, f"{low:g} or more" if high == float("inf") else f"{low:g} to {high:g}")
+
+
+def _refuse(name: str, value: Any, expected: str) -> None:
+    raise ConfigError(f"{name}={value!r}: expected {expected}")

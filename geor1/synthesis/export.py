@@ -1,0 +1,123 @@
+"""Parquet files with the images inside, as ``datasets.load_dataset("parquet", …)`` and the Hugging Face viewer read them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Any, TypeVar
+
+from geor1.answers import pairing_prompt
+from geor1.records import Pair, Question
+
+R = TypeVar("R")
+ROWS_PER_GROUP = 500
+"""Rows written at once; bounds memory, and lets readers fetch part of a file."""
+DICTIONARY_BYTES = 32 << 20
+"""Room for one copy of each image of a row group: a tile that stands in several questions is stored once."""
+
+
+def write_questions_parquet(path: Path | str, questions: Sequence[Question], *, root: Path) -> Path:
+    """Write questions as a table that needs no other file.
+
+    Args:
+        path: Destination.
+        questions: The rows.
+        root: Folder that the image paths are relative to.
+
+    Returns:
+        The path written. Columns: ``question_id``, ``pair_id``, ``prompt``, ``ground_image`` (image), ``tiles`` (list of
+        images in letter order), ``letters``, ``answer``, ``distances_m``, ``latitude_deg``, ``longitude_deg``, ``city``,
+        ``country``, ``country_code``, ``source``, ``facts`` and ``tile_facts`` (JSON texts).
+    """
+    from datasets import Image, List, Value
+
+    text, number = Value("string"), Value("float64")
+    columns = {
+        **dict.fromkeys(("question_id", "pair_id", "source", "prompt", "answer", "facts", "tile_facts"), text),
+        **dict.fromkeys(("city", "country", "country_code"), text),
+        **dict.fromkeys(("latitude_deg", "longitude_deg"), number),
+        "ground_image": Image(),
+        "tiles": List(Image()),
+        "letters": List(text),
+        "distances_m": List(number),
+    }
+    return _write_parquet(path, questions, columns, lambda question: _question_row(question, root))
+
+
+def write_pairs_parquet(path: Path | str, pairs: Sequence[Pair], *, root: Path) -> Path:
+    """Write pairs as a table that needs no other file.
+
+    Args:
+        path: Destination.
+        pairs: The rows.
+        root: Folder that the image paths are relative to.
+
+    Returns:
+        The path written. Columns: the fields of :class:`~geor1.records.Pair`, images as images, ``facts`` as JSON text.
+    """
+    from datasets import Image, Value
+
+    text, number = Value("string"), Value("float64")
+    columns = {
+        **dict.fromkeys(("pair_id", "source", "split", "city", "country", "country_code", "facts"), text),
+        **dict.fromkeys(("latitude_deg", "longitude_deg"), number),
+        **dict.fromkeys(("ground_image", "satellite_image"), Image()),
+    }
+    return _write_parquet(path, pairs, columns, lambda pair: _pair_row(pair, root))
+
+
+def _write_parquet(path: Path | str, records: Sequence[R], columns: dict[str, Any], row: Callable[[R], dict]) -> Path:
+    import pyarrow
+    import pyarrow.parquet
+    from datasets import Features
+
+    path = Path(path)
+    partial = path.with_name(path.name + ".partial")
+    schema = Features(columns).arrow_schema
+    with pyarrow.parquet.ParquetWriter(partial, schema, dictionary_pagesize_limit=DICTIONARY_BYTES) as writer:
+        for chunk in _chunks(records, ROWS_PER_GROUP):
+            writer.write_table(pyarrow.Table.from_pylist([row(record) for record in chunk], schema=schema))
+    partial.replace(path)
+    return path
+
+
+def _question_row(question: Question, root: Path) -> dict[str, Any]:
+    options = question.candidates
+    letters = [option.letter for option in options]
+    return {
+        **_place(question),
+        "question_id": question.question_id,
+        "prompt": pairing_prompt(letters),
+        "answer": question.answer,
+        "ground_image": _image(question.ground_image, root),
+        "tiles": [_image(option.satellite_image, root) for option in options],
+        "letters": letters,
+        "distances_m": [option.distance_m for option in options],
+        "tile_facts": _json([option.facts for option in options]),
+    }
+
+
+def _pair_row(pair: Pair, root: Path) -> dict[str, Any]:
+    images = {name: _image(getattr(pair, name), root) for name in ("ground_image", "satellite_image")}
+    return {**_place(pair), "split": pair.split, **images}
+
+
+def _place(record: Pair | Question) -> dict[str, Any]:
+    names = ("pair_id", "source", "latitude_deg", "longitude_deg", "city", "country", "country_code")
+    return {**{name: getattr(record, name) for name in names}, "facts": _json(record.facts)}
+
+
+def _image(relative: str, root: Path) -> dict[str, Any]:
+    return {"bytes": (root / relative).read_bytes(), "path": Path(relative).name}
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, sort_keys=True)
+
+
+def _chunks(records: Iterable[R], size: int) -> Iterator[list[R]]:
+    rest = iter(records)
+    while chunk := list(islice(rest, size)):
+        yield chunk

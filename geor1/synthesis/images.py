@@ -1,0 +1,126 @@
+"""Image files that are safe to show a model: known by their bytes, re-encoded, without metadata, with neutral names.
+
+GPS in EXIF is the answer, and so is a file name such as ``paris_0012.jpg``. Every image of a data set therefore passes
+through :func:`encode_jpeg` at one quality, so that neither metadata nor compression tells one view from another.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+JPEG_QUALITY = 92
+"""JPEG quality of every image written, panorama and tile alike."""
+
+_SIGNATURES = {"JPEG": (b"\xff\xd8\xff", 0), "PNG": (b"\x89PNG\r\n\x1a\n", 0), "WEBP": (b"WEBP", 8)}
+
+
+class ImageError(ValueError):
+    """An image file that is missing, cut short or no image; the message names it and says what to do."""
+
+
+def sniff_format(data: bytes) -> str | None:
+    """Name the image format from the leading bytes, whatever the file is called.
+
+    Args:
+        data: At least the first 12 bytes.
+
+    Returns:
+        ``JPEG``, ``PNG`` or ``WEBP``; None for anything else.
+
+    >>> sniff_format(bytes.fromhex("ffd8ffe000104a464946"))
+    'JPEG'
+    """
+    for name, (signature, offset) in _SIGNATURES.items():
+        if data[offset : offset + len(signature)] == signature:
+            return name
+    return None
+
+
+def load_image(path: Path | str) -> Image.Image:
+    """Read an image whole, upright, as RGB and without any metadata.
+
+    Args:
+        path: A JPEG, PNG or WebP file.
+
+    Returns:
+        An RGB image that carries pixels only.
+
+    Raises:
+        ImageError: The file is missing, empty, not one of the three formats, or cut short.
+    """
+    path = Path(path)
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError as error:
+        raise ImageError(f"{path}: image file is missing; restore it or drop the pair") from error
+    kind = sniff_format(data)
+    if kind is None:
+        raise ImageError(
+            f"{path}: expected JPEG, PNG or WebP bytes, got {data[:8]!r} ({len(data)} bytes); convert the file"
+        )
+    try:
+        with Image.open(io.BytesIO(data), formats=[kind]) as opened:
+            pixels = ImageOps.exif_transpose(opened).convert("RGB")
+    except (OSError, SyntaxError, UnidentifiedImageError, Image.DecompressionBombError) as error:
+        raise ImageError(f"{path}: {kind} file cannot be decoded ({error}); fetch it again or drop the pair") from error
+    return Image.frombytes("RGB", pixels.size, pixels.tobytes())
+
+
+def encode_jpeg(image: Image.Image | np.ndarray, *, quality: int = JPEG_QUALITY) -> bytes:
+    """Encode pixels as a bare JPEG (no EXIF, no colour subsampling, so small coloured features keep their colour).
+
+    Args:
+        image: RGB image, or ``uint8 [H, W, 3]``.
+        quality: 1 to 95.
+
+    Returns:
+        The file's bytes.
+    """
+    if isinstance(image, np.ndarray):
+        image = Image.fromarray(image)
+    buffer = io.BytesIO()
+    image.save(buffer, format="JPEG", quality=quality, subsampling=0)
+    return buffer.getvalue()
+
+
+def fit(image: Image.Image, *, width_px: int, height_px: int, view: str) -> Image.Image:
+    """Bring a real photo to the size a model was trained on, keeping what its geometry means.
+
+    A tile is cut to a centred square shape, so the camera stays in the middle. A panorama keeps all its columns (they
+    are the compass); rows beyond the wanted shape are cut evenly above and below, so the horizon stays in the middle.
+
+    Args:
+        image: RGB image.
+        width_px: Wanted width; 0 keeps the size as it is.
+        height_px: Wanted height; 0 keeps the size as it is.
+        view: ``ground`` or ``satellite``.
+
+    Returns:
+        An image of ``width_px`` × ``height_px``.
+    """
+    if width_px == 0 or height_px == 0:
+        return image
+    if view == "satellite":
+        return ImageOps.fit(image, (width_px, height_px), method=Image.Resampling.BICUBIC)
+    band = min(image.height, round(image.width * height_px / width_px))
+    top = (image.height - band) // 2
+    cut = image.crop((0, top, image.width, top + band))
+    return cut.resize((width_px, height_px), Image.Resampling.BICUBIC)
+
+
+def neutral_name(*key: object) -> str:
+    """A file name that depends on the key but tells nothing of it.
+
+    Args:
+        key: What identifies the image, e.g. source, seed, number and view. Both views of a place get unrelated names.
+
+    Returns:
+        20 hexadecimal digits and ``.jpg``.
+    """
+    digest = hashlib.sha256("\x1f".join(str(part) for part in key).encode()).hexdigest()
+    return f"{digest[:20]}.jpg"
