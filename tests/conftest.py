@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 
-os.environ["OMP_WAIT_POLICY"] = "passive"  # before torch is loaded: busy waiting is 10 to 30 times slower on shared cores
+os.environ["OMP_WAIT_POLICY"] = (
+    "passive"  # before torch is loaded: busy waiting is 10 to 30 times slower on shared cores
+)
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -27,7 +29,9 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("geor1")
     for name, meaning in OPTIONAL_MARKERS.items():
-        group.addoption(f"--{name}", action="store_true", default=False, help=f"also run tests marked {name}: {meaning}")
+        group.addoption(
+            f"--{name}", action="store_true", default=False, help=f"also run tests marked {name}: {meaning}"
+        )
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

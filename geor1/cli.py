@@ -1,0 +1,162 @@
+"""The command ``geor1``: run a notebook, all of them, all of them at several seeds; list profiles and runs.
+
+Exit codes: 0 done; 1 a notebook failed, the disk is full or a manifest is damaged; 2 the command asks for something that
+does not exist (notebook, profile, parameter) or gives a value of the wrong type.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from geor1.runs.errors import ConfigError, MissingUpstreamError, NotebookFailedError
+from geor1.runs.launch import Executed, execute, quiet_environment
+from geor1.runs.notebook import notebook_declarations
+from geor1.runs.pipeline import finished_runs
+from geor1.runs.profiles import (
+    DEFAULT_PROFILE,
+    STAGES,
+    about_profile,
+    check_stage,
+    default_runs_dir,
+    load_profile,
+    notebooks_dir,
+    profile_names,
+)
+from geor1.runs.scores import aggregate, format_table, read_table, write_results
+
+_BAD_REQUEST, _FAILED = 2, 1
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line.
+
+    Args:
+        arguments: Without the program's name; default ``sys.argv``.
+
+    Returns:
+        The exit code.
+    """
+    options = _parser().parse_args(arguments)
+    os.environ.update(quiet_environment(getattr(options, "profile", DEFAULT_PROFILE)))
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # unwinds, so that kernels are shut down
+    try:
+        options.command(options)
+    except ConfigError as error:
+        return _complain(error, _BAD_REQUEST)
+    except NotebookFailedError as error:
+        return _complain(error, _BAD_REQUEST if error.error_name == "ConfigError" else _FAILED)
+    except (MissingUpstreamError, OSError, ValueError) as error:
+        return _complain(error, _FAILED)
+    except KeyboardInterrupt:
+        return _complain("interrupted; run the same command again, it resumes", 130)
+    return 0
+
+
+def run_notebook(options: argparse.Namespace) -> None:
+    """``geor1 run``: execute one notebook; the last line names its run folder."""
+    done = execute(options.notebook, options.profile, _given(options.parameters), options.runs_dir)
+    print(f"executed notebook: {done.notebook}")
+    print(f"run folder: {done.run_dir}", flush=True)
+
+
+def demo(options: argparse.Namespace) -> None:
+    """``geor1 demo``: all five notebooks at one seed, then the score table and where to look."""
+    done = _run_all(options, options.seed)
+    print(f"\nscores (profile {options.profile}, seed {options.seed})\n")
+    print(format_table(read_table(done["04_evaluation"].run_dir)))
+    print(f"\nnotebooks: {sum(run.wall_s for run in done.values()) / 60:.1f} minutes in all")
+    print(f"map: {done['05_map_visualisation'].run_dir / 'map.html'}")
+    for run in done.values():
+        print(f"executed notebook: {run.notebook}")
+
+
+def reproduce(options: argparse.Namespace) -> None:
+    """``geor1 reproduce``: the demo at several seeds, then mean and spread, also written as JSON."""
+    tables = {}
+    for seed in options.seeds:
+        tables[seed] = read_table(_run_all(options, seed)["04_evaluation"].run_dir)
+        print(f"\nscores (profile {options.profile}, seed {seed})\n\n{format_table(tables[seed])}\n", flush=True)
+    rows = aggregate(tables)
+    seeds = " ".join(map(str, options.seeds))
+    print(f"mean and standard deviation over seeds {seeds} (profile {options.profile})\n\n{format_table(rows)}")
+    path = Path(options.output) if options.output else notebooks_dir().parent / "papers" / "results.json"
+    command = f"geor1 reproduce --profile {options.profile} --seeds {seeds}"
+    print(f"\nwritten: {write_results(path, command, options.profile, tables, rows)}")
+
+
+def list_profiles(_: argparse.Namespace) -> None:
+    """``geor1 profiles``: the profiles that exist, with what they say of themselves."""
+    for name in profile_names():
+        print(f"{name:<20} {about_profile(name).description}".rstrip())
+
+
+def show_where(options: argparse.Namespace) -> None:
+    """``geor1 where``: folders, and the finished runs of a profile, newest first."""
+    runs_dir = Path(options.runs_dir).resolve() if options.runs_dir else default_runs_dir()
+    stages = [check_stage(options.notebook)] if options.notebook else list(STAGES)
+    load_profile(options.profile)
+    print(f"notebooks: {notebooks_dir()}\nruns: {runs_dir / options.profile}")
+    for stage in stages:
+        for run in finished_runs(stage, options.profile, runs_dir):
+            minutes = run.manifest["wall_s"] / 60
+            print(f"{run.manifest['started']}  {minutes:6.1f} min  {_seeds(run.manifest):<10} {run.path}")
+
+
+def _run_all(options: argparse.Namespace, seed: int) -> dict[str, Executed]:
+    done = {}
+    for number, stage in enumerate(STAGES, start=1):
+        print(f"[{number}/{len(STAGES)}] {stage} (profile {options.profile}, seed {seed})", flush=True)
+        declared = notebook_declarations(notebooks_dir() / f"{stage}.ipynb")
+        given = {"seed": seed} if "seed" in declared else {}
+        done[stage] = execute(stage, options.profile, given, options.runs_dir)
+        print(f"[{number}/{len(STAGES)}] {stage}: {done[stage].wall_s / 60:.1f} minutes", flush=True)
+    return done
+
+
+def _given(parameters: Sequence[str]) -> dict[str, str]:
+    given = {}
+    for parameter in parameters:
+        name, equals, value = parameter.partition("=")
+        if not equals or not name.strip().isidentifier():
+            raise ConfigError(f"-p {parameter}: expected name=value, as in -p steps=200")
+        given[name.strip()] = value
+    return given
+
+
+def _seeds(manifest: dict[str, Any]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in manifest["seeds"].items())
+
+
+def _complain(error: object, code: int) -> int:
+    print(f"geor1: {error}", file=sys.stderr, flush=True)
+    return code
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="geor1", description="Geo-R1 from data to map, in five notebooks.")
+    commands = parser.add_subparsers(required=True, metavar="command")
+
+    def add(name: str, command: Any, text: str, *, profile: bool = True) -> argparse.ArgumentParser:
+        sub = commands.add_parser(name, help=text, description=text)
+        sub.set_defaults(command=command)
+        if profile:
+            sub.add_argument("--profile", default=DEFAULT_PROFILE, help=f"parameter set (default {DEFAULT_PROFILE})")
+            sub.add_argument("--runs-dir", help="folder of all runs (default: runs/ of the checkout)")
+        return sub
+
+    run = add("run", run_notebook, "execute one notebook into its run folder")
+    run.add_argument("notebook", help="name or number, e.g. 03_grpo or 03")
+    run.add_argument("-p", dest="parameters", action="append", default=[], metavar="name=value", help="a parameter")
+    add("demo", demo, "execute all five notebooks, print the scores").add_argument("--seed", type=int, default=0)
+    several = add("reproduce", reproduce, "the demo at several seeds, with mean and spread")
+    several.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    several.add_argument("--output", help="JSON file of the results (default: papers/results.json)")
+    add("profiles", list_profiles, "list the profiles", profile=False)
+    add("where", show_where, "list folders and finished runs").add_argument("notebook", nargs="?")
+    return parser
