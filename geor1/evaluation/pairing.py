@@ -93,7 +93,8 @@ class PairingScore:
 def rotate(question: Question, shift: int) -> Question:
     """Shift the options cyclically while the letters stay A … K.
 
-    The option at index i moves to index (i + shift) mod K, and takes the letter that stands there; the answer moves with it.
+    The option at index i moves to index (i + shift) mod K and takes the letter that stands there; the answer moves
+    with it.
 
     Args:
         question: Any question.
@@ -138,7 +139,8 @@ def score_pairing(
         seed: Seed of the bootstrap.
 
     Raises:
-        ValueError: Nothing to score, models or conditions mixed, a repeated key, or items asked under different rotations.
+        ValueError: Nothing to score, models or conditions mixed, a repeated key, or items asked under different
+            rotations.
     """
     scored = list(predictions)
     _check_uniform(scored)

@@ -1,0 +1,48 @@
+"""Images as a model gets them: decoded, upright, RGB, and free of everything but pixels."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from PIL import Image, ImageOps
+
+GREY = (128, 128, 128)
+
+
+class ImageFileError(OSError):
+    """An image file that cannot be decoded; the message names it."""
+
+
+def load_image(path: Path | str) -> Image.Image:
+    """Decode an image whole, turn it upright, and keep nothing of the file but its pixels.
+
+    EXIF is dropped (GPS in it is the answer); its orientation is applied first. The format is read from the bytes, not
+    from the name.
+
+    Args:
+        path: Image file.
+
+    Returns:
+        RGB image without metadata.
+
+    Raises:
+        FileNotFoundError: No such file.
+        ImageFileError: Not an image, or cut off.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"image {path} is missing; the questions file names it: run 01_data_synthesis again")
+    try:
+        with Image.open(path) as opened:
+            pixels = ImageOps.exif_transpose(opened).convert("RGB")
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        size = path.stat().st_size
+        raise ImageFileError(
+            f"image {path} ({size} bytes) cannot be decoded: {error}; replace the file, or run 01_data_synthesis again"
+        ) from error
+    return Image.frombytes("RGB", pixels.size, pixels.tobytes())
+
+
+def grey_like(image: Image.Image) -> Image.Image:
+    """A uniform grey image of the same size, for the blind control."""
+    return Image.new("RGB", image.size, GREY)
