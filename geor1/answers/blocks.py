@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from enum import Enum
+from enum import StrEnum
 
 _ANSWER_OPEN = re.compile(r"<\s*answer\s*>", re.IGNORECASE)
 _ANSWER_CLOSE = re.compile(r"<\s*/\s*answer\s*>", re.IGNORECASE)
@@ -15,7 +15,7 @@ _END_TOKENS = re.compile(r"(?:\s*(?:<\|im_end\|>|<\|endoftext\|>))*\s*\Z")
 _WELL_FORMED_ORDER = ["<think>", "</think>", "<answer>", "</answer>"]
 
 
-class ParseFailure(str, Enum):
+class ParseFailure(StrEnum):
     """Why a completion holds no usable answer; counted, never raised."""
 
     NO_ANSWER = "no_answer"
