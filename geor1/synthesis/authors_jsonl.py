@@ -1,9 +1,9 @@
 """The question file of the authors' released trainer, read and written.
 
 One line a question: ``{"id": 1, "image": ["pano.jpg", "tile_a.jpg", …], "conversations": [{"from": "human", "value":
-"<image>…question…"}, {"from": "gpt", "value": "C"}], "accu_reward_method": "mcq"}``. Their loader puts all images before
-the text, so the text names the options by order. It knows nothing of positions; a further key that their loader passes
-over, ``geor1``, carries our record, so that a file written here comes back whole.
+"<image>…question…"}, {"from": "gpt", "value": "C"}], "accu_reward_method": "mcq"}``. Their loader puts all images
+before the text, so the text names the options by order. It knows nothing of positions; a further key that their loader
+passes over, ``geor1``, carries our record, so that a file written here comes back whole.
 
 Source: miniHuiHui/Geo-R1 and om-ai-lab/VLM-R1, ``grpo_jsonl.py`` and README.
 """

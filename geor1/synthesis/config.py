@@ -20,8 +20,8 @@ class SynthesisConfig:
     """What to synthesise.
 
     Attributes:
-        source: ``world`` renders the miniature Earth; ``folder`` reads pairs from ``source_path``; ``authors_jsonl`` reads
-            the authors' question file at ``source_path``.
+        source: ``world`` renders the miniature Earth; ``folder`` reads pairs from ``source_path``; ``authors_jsonl``
+            reads the authors' question file at ``source_path``.
         source_path: Folder or file of the source; unused by ``world``.
         source_split: Split of everything that a folder or question file does not assign itself.
         image_folder: Where the paths of the authors' file start; empty means the file's own folder.

@@ -1,4 +1,4 @@
-"""Parquet files with the images inside, as ``datasets.load_dataset("parquet", …)`` and the Hugging Face viewer read them."""
+"""Parquet files with the images inside, as ``datasets.load_dataset("parquet", …)`` reads them."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ def write_questions_parquet(path: Path | str, questions: Sequence[Question], *, 
         root: Folder that the image paths are relative to.
 
     Returns:
-        The path written. Columns: ``question_id``, ``pair_id``, ``prompt``, ``ground_image`` (image), ``tiles`` (list of
-        images in letter order), ``letters``, ``answer``, ``distances_m``, ``latitude_deg``, ``longitude_deg``, ``city``,
-        ``country``, ``country_code``, ``source``, ``facts`` and ``tile_facts`` (JSON texts).
+        The path written. Columns: ``question_id``, ``pair_id``, ``prompt``, ``ground_image`` (image), ``tiles`` (list
+        of images in letter order), ``letters``, ``answer``, ``distances_m``, ``latitude_deg``, ``longitude_deg``,
+        ``city``, ``country``, ``country_code``, ``source``, ``facts`` and ``tile_facts`` (JSON texts).
     """
     from datasets import Image, List, Value
 

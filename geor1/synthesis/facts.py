@@ -1,8 +1,8 @@
 """The fact check: every fact that a chain states is held against metadata, and chains with a false one are dropped.
 
-It reads the text, not the mind of whoever wrote it, so it serves a teacher model as well as the built-in writer. Checked
-are what lies in each direction of ground view and tiles, the same/other marks, climate and the other facts of the
-region, names of countries and cities, and the coordinates of the answer.
+It reads the text, not the mind of whoever wrote it, so it serves a teacher model as well as the built-in writer.
+Checked are what lies in each direction of ground view and tiles, the same/other marks, climate and the other facts of
+the region, names of countries and cities, and the coordinates of the answer.
 """
 
 from __future__ import annotations

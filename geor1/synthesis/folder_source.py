@@ -149,7 +149,7 @@ def read_positions(folder: Path, *, known: set[str]) -> dict[str, dict[str, str]
         Pair name -> field -> text; empty cells are left out. Empty if there is no CSV.
 
     Raises:
-        SourceError: Several CSVs, a column missing, an unknown or repeated name, or coordinates that are no coordinates.
+        SourceError: Several CSVs, a column missing, an unknown or repeated name, or coordinates that are none.
     """
     tables = sorted(folder.glob("*.csv"))
     if not tables:

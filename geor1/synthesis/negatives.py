@@ -33,8 +33,8 @@ class NegativeRule:
         min_separation_m: Nearest allowed, great circle; at least a tile's diagonal, so that no negative contains the
             camera.
         max_radius_m: Farthest allowed.
-        difficulty: Among those, ``easy`` takes tiles that share the fewest directions with the truth, ``hard`` the most,
-            ``mixed`` draws evenly. Applies where the facts of the four directions are known.
+        difficulty: Among those, ``easy`` takes tiles that share the fewest directions with the truth, ``hard`` the
+            most, ``mixed`` draws evenly. Applies where the facts of the four directions are known.
     """
 
     min_separation_m: float = 120.0

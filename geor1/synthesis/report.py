@@ -12,7 +12,7 @@ from geor1.world.gazetteer import cities
 
 
 def build_report(
-    pairs: Sequence[Pair],
+    pairs_of: dict[str, list[Pair]],
     questions: dict[str, list[Question]],
     left_out: dict[str, list[str]],
     chains: dict[str, Any],
@@ -21,15 +21,16 @@ def build_report(
     """Counts of everything made and dropped.
 
     Args:
-        pairs: All pairs.
+        pairs_of: Split (``train``, ``test``, ``real``) -> pairs.
         questions: Split (``train``, ``test``, ``real``) -> questions.
         left_out: Split -> ids of pairs with too few negatives.
         chains: Books of the fact check by kind of chain.
         seconds: Wall time by step.
     """
+    pairs = [pair for items in pairs_of.values() for pair in items]
     splits = [split for split in questions if questions[split] or split != "real"]
     return {
-        "pairs": dict(collections.Counter(pair.split for pair in pairs)),
+        "pairs": {split: len(pairs_of[split]) for split in pairs_of if pairs_of[split] or split != "real"},
         "pairs_by_source": dict(collections.Counter(pair.source for pair in pairs)),
         "questions": {split: len(questions[split]) for split in splits},
         "left_out_for_too_few_negatives": {split: len(ids) for split, ids in left_out.items()},
@@ -42,7 +43,7 @@ def build_report(
         },
         "cities": len({(pair.city, pair.country_code) for pair in pairs if pair.city}),
         "countries": len({pair.country for pair in pairs if pair.country}),
-        "continents": _continents(pairs),
+        "pairs_by_continent": _continents(pairs),
         "scaffolds": chains,
         "seconds": {name: round(value, 2) for name, value in seconds.items()},
     }

@@ -64,10 +64,11 @@ def run_synthesis(config: SynthesisConfig, run_dir: Path | str) -> Path:
     seconds["scaffolds"] = time.monotonic() - started
 
     started = time.monotonic()
-    all_pairs = [*pairs, *real_pairs]
-    _write(config, run_dir, all_pairs, questions, scaffolds)
+    pairs_of = {split: [pair for pair in pairs if pair.split == split] for split in ("train", "test")}
+    pairs_of["real"] = real_pairs
+    _write(config, run_dir, [*pairs, *real_pairs], questions, scaffolds)
     seconds["files"] = time.monotonic() - started
-    report = build_report(all_pairs, questions, left_out, chains, seconds)
+    report = build_report(pairs_of, questions, left_out, chains, seconds)
     write_card(run_dir, report, dataclasses.asdict(config))
     write_json(run_dir / "report.json", report)
     write_json(run_dir / "metrics_summary.json", summary(report))

@@ -65,7 +65,7 @@ class Teacher:
     countries: tuple[str, ...] = ()
 
     def perceive(self, ground: Facts, tiles: Sequence[Facts], rng: np.random.Generator) -> tuple[Facts, list[Facts]]:
-        """What the teacher believes to see on a panorama and on tiles: the truth, or the truth with one word changed."""
+        """What the teacher believes to see on a panorama and tiles: the truth, or the truth with one word changed."""
         if rng.random() >= self.error_rate:
             return ground, list(tiles)
         views = [dict(ground), *(dict(tile) for tile in tiles)]

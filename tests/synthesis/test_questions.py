@@ -1,0 +1,78 @@
+"""Questions: one right tile each, its letter uniform, everything seeded."""
+
+from __future__ import annotations
+
+import collections
+
+import numpy as np
+import pytest
+
+from geor1.records import Question, read_jsonl, write_jsonl
+from geor1.synthesis.negatives import NegativeRule, NegativesError, Neighbourhoods
+from geor1.synthesis.questions import balanced_positions, build_questions, letters_of
+
+from .hand_made import line_of_places, place
+
+HOOD = Neighbourhoods(line_of_places() + line_of_places("test", "Loja"), NegativeRule())
+
+
+@pytest.mark.parametrize("candidates", [2, 5, 8])
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_each_question_has_one_true_tile(candidates: int, split: str) -> None:
+    questions, left_out = build_questions(HOOD, split=split, candidates=candidates, questions_per_pair=3)
+    assert len(questions) == 24 and left_out == []
+    assert len({question.question_id for question in questions}) == 24
+    for question in questions:
+        assert question.split == split
+        assert [option.letter for option in question.candidates] == list(letters_of(candidates))
+        right = [option for option in question.candidates if option.pair_id == question.pair_id]
+        assert [option.letter for option in right] == [question.answer]
+        assert right[0].distance_m == 0.0 and right[0].facts == question.facts
+        others = [option for option in question.candidates if option.pair_id != question.pair_id]
+        assert all(option.distance_m >= 120.0 for option in others)
+        assert len({option.satellite_image for option in question.candidates}) == candidates
+        assert all(option.facts["city"] == question.city for option in others)
+
+
+@pytest.mark.parametrize(("n", "candidates"), [(0, 5), (1, 5), (10, 5), (13, 5), (400, 7)])
+def test_gold_positions_are_balanced_up_to_the_remainder(n: int, candidates: int) -> None:
+    counts = np.bincount(balanced_positions(n, candidates, np.random.default_rng(1)), minlength=candidates)
+    assert counts.sum() == n and counts.max() - counts.min() <= 1
+
+
+def test_answers_of_a_file_are_balanced() -> None:
+    questions, _ = build_questions(HOOD, split="train", questions_per_pair=13)
+    counts = collections.Counter(question.answer for question in questions)
+    assert sorted(counts.values()) == [20, 21, 21, 21, 21]
+
+
+def test_negatives_stand_everywhere_equally_often() -> None:
+    questions, _ = build_questions(HOOD, split="train", questions_per_pair=200)
+    for letter in "ABCDE":
+        shown = collections.Counter(q.candidates["ABCDE".index(letter)].pair_id for q in questions)
+        assert min(shown.values()) > 130 and max(shown.values()) < 280  # 200 expected
+
+
+def test_seed_decides_everything() -> None:
+    first, again, other = (build_questions(HOOD, split="train", seed=seed)[0] for seed in (3, 3, 4))
+    assert first == again != other
+
+
+def test_isolated_pairs_stop_or_are_counted() -> None:
+    lonely = place(50, north_m=50_000.0, words="sand sand sand sand")
+    hood = Neighbourhoods([*line_of_places(), lonely], NegativeRule())
+    with pytest.raises(NegativesError, match="Quito-50"):
+        build_questions(hood, split="train")
+    questions, left_out = build_questions(hood, split="train", skip_isolated=True)
+    assert left_out == ["hand/Quito-50"] and len(questions) == 8
+
+
+def test_records_survive_their_file(tmp_path) -> None:
+    questions, _ = build_questions(HOOD, split="train")
+    assert read_jsonl(write_jsonl(tmp_path / "q.jsonl", questions), Question) == questions
+
+
+@pytest.mark.parametrize("candidates", [0, 1, 27])
+def test_number_of_options_is_checked(candidates: int) -> None:
+    with pytest.raises(ValueError, match="2 to 26"):
+        letters_of(candidates)
