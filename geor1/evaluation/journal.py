@@ -51,6 +51,11 @@ class PredictionJournal:
         """The prediction with this key, or None."""
         return self._by_key.get(key)
 
+    @property
+    def predictions(self) -> list[Prediction]:
+        """All predictions, in the order they were written."""
+        return list(self._by_key.values())
+
     def __len__(self) -> int:
         return len(self._by_key)
 

@@ -30,6 +30,7 @@ from geor1.evaluation import pairing
 from geor1.evaluation.images import grey_like, load_image
 from geor1.evaluation.journal import Key, PredictionJournal
 from geor1.records import Prediction, Question
+from geor1.runs import Progress
 
 logger = logging.getLogger(__name__)
 
@@ -187,27 +188,24 @@ def _run(
     todo = [job for job in jobs if journal.get(_key(job, label)) is None]
     logger.info("%s: %d predictions, %d found in %s", label, len(jobs), len(jobs) - len(todo), output.name)
     load = functools.lru_cache(maxsize=_CACHED_IMAGES)(load_image)
-    reported = 0
-    for start in range(0, len(todo), batch_size):
-        batch = todo[start : start + batch_size]
-        generations = generate(
-            model,
-            processor,
-            [job.prompt for job in batch],
-            [_images(job, load) for job in batch],
-            max_new_tokens=max_new_tokens,
-            temperature=0.0,
-            seed=seed,
-            batch_size=batch_size,
-        )
-        journal.append(
-            _prediction(job, label, generation, output.parent)
-            for job, generation in zip(batch, generations, strict=True)
-        )
-        tenths = 10 * (start + len(batch)) // len(todo)
-        if tenths > reported:
-            logger.info("%s: %d of %d generated", label, start + len(batch), len(todo))
-            reported = tenths
+    with Progress(f"{label}: predictions", total=len(todo), unit="prompt") as shown:
+        for start in range(0, len(todo), batch_size):
+            batch = todo[start : start + batch_size]
+            generations = generate(
+                model,
+                processor,
+                [job.prompt for job in batch],
+                [_images(job, load) for job in batch],
+                max_new_tokens=max_new_tokens,
+                temperature=0.0,
+                seed=seed,
+                batch_size=batch_size,
+            )
+            journal.append(
+                _prediction(job, label, generation, output.parent)
+                for job, generation in zip(batch, generations, strict=True)
+            )
+            shown.update(len(batch))
     return [prediction for job in jobs if (prediction := journal.get(_key(job, label))) is not None]
 
 
