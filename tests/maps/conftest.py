@@ -1,0 +1,167 @@
+"""What the map tests share: a tiny world, hand-made predictions, a reader of our page, and a headless browser."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import html
+import json
+import os
+import re
+import shutil
+import subprocess
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from geor1.records import Prediction
+
+SQUARE = [[[0.0, 0.0], [20.0, 0.0], [20.0, 20.0], [0.0, 20.0], [0.0, 0.0]]]
+FLAGS = [
+    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic",
+    "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync",
+    "--disable-dev-shm-usage", "--enable-logging=stderr", "--force-prefers-reduced-motion", "--window-size=1200,800",
+    "--virtual-time-budget=2000", "--dump-dom",
+    "--host-resolver-rules=MAP * ~NOTFOUND",
+]  # fmt: skip
+
+
+class Page(HTMLParser):
+    """Start tags, and the text of script and style elements, as a browser would find them."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(convert_charrefs=True)
+        self.tags: list[tuple[str, dict[str, str]]] = []
+        self.scripts: list[tuple[dict[str, str], str]] = []
+        self.styles: list[str] = []
+        self._inside: tuple[str, dict[str, str]] | None = None
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        attributes = {name: value or "" for name, value in attrs}
+        self.tags.append((tag, attributes))
+        if tag in ("script", "style"):
+            self._inside = (tag, attributes)
+
+    def handle_endtag(self, tag):
+        self._inside = None
+
+    def handle_data(self, data):
+        if self._inside and self._inside[0] == "script":
+            self.scripts.append((self._inside[1], data))
+        elif self._inside:
+            self.styles.append(data)
+
+    def blob(self, name: str = "geor1-data") -> dict:
+        (text,) = [text for attributes, text in self.scripts if attributes.get("id") == name]
+        return json.loads(text)
+
+
+@pytest.fixture
+def read_page():
+    return Page
+
+
+@pytest.fixture
+def outlines() -> dict:
+    """One square country between 0 and 20 degrees, instead of Natural Earth."""
+    geometry = {"type": "Polygon", "coordinates": SQUARE}
+    return {"type": "FeatureCollection", "features": [{"type": "Feature", "properties": {}, "geometry": geometry}]}
+
+
+@pytest.fixture
+def geolocation():
+    """Make a geolocation prediction: geolocation(truth, guess or None, **fields)."""
+
+    def make(truth=(10.0, 20.0), guess=(11.0, 21.0), **fields) -> Prediction:
+        values = {
+            "model": "grpo", "task": "geolocation", "item_id": "photo-1",
+            "raw": "<think> dry </think> <answer> 11 , 21 </answer>",
+            "status": "ok" if guess else "no_coordinates", "rewards": {"accuracy": 0.5, "format": 1.0},
+        }  # fmt: skip
+        if truth:
+            values |= {"true_latitude_deg": truth[0], "true_longitude_deg": truth[1], "true_country": "Chad"}
+        if guess:
+            values |= {"latitude_deg": guess[0], "longitude_deg": guess[1], "country": "Sudan"}
+        return Prediction(**(values | fields))
+
+    return make
+
+
+@pytest.fixture
+def pairing():
+    """Make a pairing prediction with K = 4: pairing(choice or None, answer, **fields)."""
+
+    def make(choice="A", answer="B", **fields) -> Prediction:
+        values = {
+            "model": "sft", "task": "pairing", "item_id": "q1",
+            "raw": f"<think> so </think> <answer> {choice} </answer>",
+            "status": "ok" if choice else "hedged", "choice": choice, "answer": answer,
+            "true_latitude_deg": -33.9, "true_longitude_deg": 151.2, "true_city": "Sydney",
+            "images": ("images/g.png", "images/a.png", "images/b.png", "images/c.png", "images/d.png"),
+        }  # fmt: skip
+        return Prediction(**(values | fields))
+
+    return make
+
+
+@pytest.fixture
+def pictures(tmp_path) -> Path:
+    """A folder with images/g.png … d.png, each of one colour; g carries GPS in its EXIF."""
+    folder = tmp_path / "run"
+    (folder / "images").mkdir(parents=True)
+    exif = Image.Exif()
+    exif.get_ifd(0x8825)[1] = "N"
+    exif[0x010E] = "SECRETPLACE"
+    for index, name in enumerate("gabcd"):
+        size = (640, 160) if name == "g" else (96, 96)
+        image = Image.new("RGB", size, (40 * index, 255 - 40 * index, 90))
+        image.save(folder / "images" / f"{name}.png", exif=exif if name == "g" else b"")
+    return folder
+
+
+@pytest.fixture
+def browse(tmp_path):
+    """Open a page in headless Chromium, run a script in it, give back the DOM and the console's lines."""
+    names = ("chromium", "chromium-browser", "google-chrome")
+    chromium = next((path for name in names if (path := shutil.which(name))), None)
+    if chromium is None:
+        pytest.skip("no Chromium here (Debian: apt-get install chromium): the page was not opened in a browser")
+
+    def run(page: Path, script: str = "") -> tuple[str, list[str]]:
+        if script:
+            page = _with_script(page, script)
+        profile = tmp_path / f"profile-{len(list(tmp_path.iterdir()))}"
+        command = [chromium, *FLAGS, f"--user-data-dir={profile}", page.as_uri()]
+        environment = {**os.environ, "HOME": str(tmp_path)}
+        done = subprocess.run(command, capture_output=True, timeout=90, env=environment, check=False)
+        assert done.returncode == 0, done.stderr.decode("utf-8", "replace")[-2000:]
+        console = [line for line in done.stderr.decode("utf-8", "replace").splitlines() if "CONSOLE" in line]
+        return done.stdout.decode("utf-8", "replace"), console
+
+    return run
+
+
+def _with_script(page: Path, script: str) -> Path:
+    """A copy of the page with one more script, admitted by its hash; what it returns lands in #probe as JSON."""
+    script = (
+        "{const probe = document.createElement('pre'); probe.id = 'probe'; "
+        f"probe.textContent = JSON.stringify((() => {{ {script} }})()); document.body.append(probe);}}"
+    )
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    text = page.read_text(encoding="utf-8").replace("script-src ", f"script-src 'sha256-{digest}' ", 1)
+    copy = page.with_name(f"probe-{page.name}")
+    copy.write_text(text + f"<script>{script}</script>", encoding="utf-8")
+    return copy
+
+
+@pytest.fixture
+def probed():
+    """Read back what a probing script returned."""
+
+    def read(dom: str):
+        return json.loads(html.unescape(re.search(r'<pre id="probe">(.*?)</pre>', dom, re.DOTALL).group(1)))
+
+    return read
