@@ -8,7 +8,7 @@ geolocation lists what is seen, then what it says of the place::
 
     north water east forest south houses west field . climate arid hemisphere north coast no . country South Africa
 
-Anything else in a chain is passed over, so free prose states no facts rather than wrong ones.
+A sentence is read as far as it keeps to its form, so free prose states no facts rather than wrong ones.
 """
 
 from __future__ import annotations
@@ -133,7 +133,9 @@ def _sentence_facts(words: list[str]) -> Iterator[StatedFact]:
         if word in DIRECTIONS and rest and rest[0] == _GROUND:
             yield from _comparison_facts(word, rest)
             return
-        if (word in GEOGRAPHY_KEYS or word in DIRECTIONS) and rest and _is_value(word, rest[0]):
+        if word not in GEOGRAPHY_KEYS and word not in DIRECTIONS:
+            return
+        if rest and _is_value(word, rest[0]):
             yield StatedFact(_GROUND, word, rest[0])
             position += 1
 

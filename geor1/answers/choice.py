@@ -15,13 +15,16 @@ from collections.abc import Sequence
 
 from geor1.answers.blocks import ParseFailure, answer_block
 
+_REACH = 80  # characters on either side of a letter that say what it stands for
 _LATIN = "A-Za-z\u00c0-\u024f"
 # What may not touch a letter that stands alone. Chinese or Japanese characters may: 答案是C.
 _EDGE = rf"{_LATIN}0-9°\u0370-\u03ff\u0400-\u052f"
 _LONE_LETTER = re.compile(rf"(?<![{_EDGE}])([A-Za-z])(?![{_EDGE}])")
-_NEXT_WORD = re.compile(rf"[ \t]+([{_LATIN}]{{2,}})")
+_NEXT_WORD = re.compile(rf"[ \t]+([{_LATIN}]{{2,}}|[{_LATIN}]-[{_LATIN}]{{3,}})")
 _ARTICLE_BEFORE_LETTER = re.compile(rf"[ \t]+[A-Z](?![{_EDGE}])")
-_COMPOUND = re.compile(rf"-[{_LATIN}]{{2,}}")
+_SENTENCE_START = re.compile(r"(?:^|[.!?:\n])[\s\"'(\[{*_]*$")
+# C-shaped. A closed list, since an open one would hide the A of "A-or B".
+_COMPOUND = re.compile(r"-(?:shaped?|class|roads?|junctions?|mail|frame|type|like|level|grade|turn|bend)(?![A-Za-z])")
 
 _NOUN = (
     r"(?:images?|options?|tiles?|candidates?|choices?|satellites?|pictures?|photos?|letters?|labels?|views?|maps?"
@@ -52,7 +55,7 @@ _TAKEN_BACK_AFTER = re.compile(
 _BUT_ADVERSATIVE = re.compile(r"(?:^|[^a-z])but\s*(?:(?:for|the|is|it)\s+)*$", re.IGNORECASE)
 _EVERYTHING_BUT = re.compile(r"\b(?:all|any|anything|everything|none|nothing)\s+but\b", re.IGNORECASE)
 _ALL_OF_THEM = re.compile(r"\b(?:all|any|both|either|every|each)\b|所有|全部|都", re.IGNORECASE)
-_ABBREVIATION = re.compile(r"\b(?:e\.\s?g|i\.\s?e|a\.k\.a|a\.m|p\.m|U\.S(?:\.A)?|U\.K)\b\.?")
+_ABBREVIATION = re.compile(r"\b(?:e\.\s?g|i\.\s?e|a\.k\.a|a\.m|p\.m|U\.S(?:\.A)?|U\.K|[Nn]/[Aa])\b\.?")
 
 _INVISIBLE = {"Cf", "Mn", "Cc"}
 _ENCLOSED = {
@@ -94,9 +97,10 @@ def parse_choice(completion: str, letters: Sequence[str]) -> str | ParseFailure:
         return ParseFailure.EMPTY
     if _is_run_of_options(text, options):
         return ParseFailure.HEDGED
+    text = _ABBREVIATION.sub("…", text)
     mentions = [match for match in _LONE_LETTER.finditer(text) if _is_mention(text, match, options)]
     named = {match.group().upper() for match in mentions}
-    if len(named) > 1:
+    if len(named) > 1 or (named and named != {"A"} and _has_a_in_mid_sentence(text, options)):
         return ParseFailure.HEDGED
     if not named & options:
         return ParseFailure.HEDGED if not named and _ALL_OF_THEM.search(text) else ParseFailure.UNKNOWN_OPTION
@@ -116,10 +120,10 @@ def _plain_text(block: str) -> str:
     """The block without markup, in plain Latin letters where Unicode offers variants of them."""
     text = unicodedata.normalize("NFKC", html.unescape(block).translate(_ENCLOSED)).translate(_QUOTES)
     text = "".join(c for c in text if c in "\n\t" or unicodedata.category(c) not in _INVISIBLE)
-    text = re.sub(r"<\s*([A-Za-z])\s*>(.*?)<\s*/\s*\1\s*>", r"*\2*", text, flags=re.DOTALL)
+    text = re.sub(r"<\s*([A-Za-z])(?:\s[^<>]*)?>(.*?)<\s*/\s*\1\s*>", r"*\2*", text, flags=re.DOTALL)
     text = re.sub(r"<\s*/?\s*(?:[A-Za-z][A-Za-z0-9]+|[A-Za-z]\s+[^<>]*=)[^<>]*>", "*", text)
     text = re.sub(r"\\[A-Za-z]+", " ", text)
-    return _ABBREVIATION.sub(" ", text).strip()
+    return text.strip()
 
 
 def _is_run_of_options(text: str, options: set[str]) -> bool:
@@ -131,7 +135,7 @@ def _is_run_of_options(text: str, options: set[str]) -> bool:
 
 def _is_mention(text: str, match: re.Match[str], options: set[str]) -> bool:
     """Whether a letter standing alone names an option, rather than being a word or a part of one."""
-    letter, before, after = match.group(), text[: match.start()], text[match.end() :]
+    letter, before, after = match.group(), _just_before(text, match), text[match.end() : match.end() + _REACH]
     if letter.upper() not in options and (letter.islower() or letter == "I"):
         return False
     if _COMPOUND.match(after):  # C-shaped
@@ -159,9 +163,19 @@ def _is_prose_word(letter: str, before: str, after: str) -> bool:
     return word.group(1).lower() not in _AFTER_OPTION
 
 
+def _just_before(text: str, match: re.Match[str]) -> str:
+    return text[max(0, match.start() - _REACH) : match.start()]
+
+
+def _has_a_in_mid_sentence(text: str, options: set[str]) -> bool:
+    """Whether a capital A stands where an article would be small: too doubtful to choose A, enough to spoil others."""
+    letters = (match for match in _LONE_LETTER.finditer(text) if match.group() == "A")
+    return "A" in options and any(not _SENTENCE_START.search(_just_before(text, match)) for match in letters)
+
+
 def _is_taken_back(text: str, match: re.Match[str]) -> bool:
     """Whether the words around a named option deny it or leave it open: ``not C``, ``either C``, ``C is wrong``."""
-    before = text[: match.start()]
+    before = _just_before(text, match)
     if _TAKEN_BACK_AFTER.match(text, match.end()):
         return True
     if _BUT_ADVERSATIVE.search(before):  # "hard to say, but C" stands; "anything but C" does not

@@ -49,7 +49,7 @@ def _alternation(words: list[str]) -> str:
 _AXIS = rf"(?:{_alternation(list(_AXIS_OF))})"
 _HEMISPHERE_WORD = rf"(?:{_alternation([word for word in _HEMISPHERES if len(word) > 1])})"
 _SEPARATOR = r"[\"'*_`]*\s*(?:[:=]|\bis\b|\bof\b)?\s*[\"'*_`]*\s*"
-_NUMBER = r"[+-]?\d+(?:\.\d+)?|[+-]?\.\d+"
+_NUMBER = r"[+-]?\d++(?:\.\d++)?+|[+-]?\.\d++"
 _DEGREE = r"(?:°|(?:degrees?|degs?|grados?|graus?|grad|degrés?|gradi|d)(?![^\W\d_])|度)"
 _MINUTE = r"(?:'|(?:minutes?|min|m)(?![^\W\d_])|分)"
 _SECOND = r"(?:\"|''|(?:seconds?|sec|s)(?![^\W\d_])|秒)"
@@ -68,7 +68,9 @@ _ANGLE = re.compile(
     (?![^\W\d_])""",
     re.IGNORECASE | re.VERBOSE,
 )
-_OTHER_UNITS = re.compile(r"\d+(?:\.\d+)?\s*(?:km|kilomet\w+|miles?|met(?:er|re)s?|%)(?!\w)", re.IGNORECASE)
+_OTHER_UNITS = re.compile(
+    r"(?<![\d.])\d++(?:\.\d++)?+\s*+(?:km|kilomet\w+|miles?|met(?:er|re)s?|%)(?!\w)", re.IGNORECASE
+)
 _MINUS = str.maketrans({"−": "-", "﹣": "-", "－": "-", "‐": "-", "‑": "-"})
 _MARKS = str.maketrans(
     {
