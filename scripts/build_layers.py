@@ -160,15 +160,20 @@ def koppen_classes(folder: Path) -> tuple[Grid, list[str]]:
 
 
 def surface_colour(path: Path, sea_share: Grid) -> Grid:
-    """Mean Blue Marble colour of the land in each 0.2° cell, (900, 1800, 3) uint8; sea takes the nearest land's."""
+    """Mean Blue Marble colour of the land in each 0.2° cell, (900, 1800, 3) uint8; water takes the nearest land's.
+
+    The picture's own blue pixels (lakes, shores, atolls) count as water too.
+    """
     Image.MAX_IMAGE_PIXELS = None
     picture = np.asarray(Image.open(path).convert("RGB"))  # (2700, 5400, 3), north first
-    colour, any_land = masked_block_mean(picture.astype(np.float32), sea_share < 0.25, 3)
+    red, green, blue = np.moveaxis(picture.astype(np.int16), 2, 0)
+    water = (blue > red + 10) & (blue > green) & (red < 150)  # ice is blue as well, but bright
+    colour, any_land = masked_block_mean(picture.astype(np.float32), (sea_share < 0.25) & ~water, 3)
     return fill_from_nearest(np.round(colour).astype(np.uint8), any_land)
 
 
 def country_outlines(atlas: Path, geonames: Path) -> dict[str, Any]:
-    """Natural Earth 1:110m outlines as GeoJSON: one feature of kind ``land``, one of kind ``country`` for each country."""
+    """Natural Earth 1:110m outlines as GeoJSON: one feature of kind ``land``, then one of kind ``country`` each."""
     topology = json.loads((atlas / "countries-110m.json").read_text())
     known = json.loads((geonames / "countries.json").read_text()).values()
     by_number = {f"{entry['isonumeric']:03d}": entry for entry in known}
@@ -193,8 +198,12 @@ def _decode_arcs(topology: dict[str, Any]) -> list[Grid]:
 def _feature(properties: dict[str, str], geometry: dict[str, Any], arcs: list[Grid]) -> dict[str, Any]:
     """GeoJSON feature of one TopoJSON polygon or multipolygon; always a MultiPolygon, for one shape of reader."""
     polygons = geometry["arcs"] if geometry["type"] == "MultiPolygon" else [geometry["arcs"]]
-    coordinates = [[_ring(indices, arcs) for indices in polygon] for polygon in polygons]
-    return {"type": "Feature", "properties": properties, "geometry": {"type": "MultiPolygon", "coordinates": coordinates}}
+    coordinates = [piece for polygon in polygons for piece in _cut([_ring(indices, arcs) for indices in polygon])]
+    return {
+        "type": "Feature",
+        "properties": properties,
+        "geometry": {"type": "MultiPolygon", "coordinates": coordinates},
+    }
 
 
 def _ring(indices: list[int], arcs: list[Grid]) -> list[list[float]]:
@@ -204,6 +213,40 @@ def _ring(indices: list[int], arcs: list[Grid]) -> list[list[float]]:
         points = arcs[index] if index >= 0 else arcs[~index][::-1]
         ring.extend(points[1 if ring else 0 :].tolist())
     return ring
+
+
+def _cut(rings: list[list[list[float]]]) -> list[list[list[list[float]]]]:
+    """Cut a polygon at the antimeridian, which world-atlas's rings cross; holes stay with the largest piece."""
+    outer, holes = rings[0], rings[1:]
+    unwrapped = np.array(outer)
+    unwrapped[:, 0] = np.unwrap(unwrapped[:, 0], period=360.0)
+    turn = unwrapped[-1, 0] - unwrapped[0, 0]
+    if abs(turn) > 180.0:  # the ring goes round the south pole (Antarctica): close it along 90° S
+        closing = [[unwrapped[-1, 0], -90.0], [unwrapped[0, 0], -90.0], unwrapped[0].tolist()]
+        unwrapped = np.concatenate([unwrapped, closing])
+    pieces = []
+    for shift in (-360.0, 0.0, 360.0):
+        piece = _clip(_clip(unwrapped + [shift, 0.0], -180.0, 1.0), 180.0, -1.0)
+        if len(piece) >= 3 and np.ptp(piece[:, 0]) > 0:
+            pieces.append([np.round(np.concatenate([piece, piece[:1]]), 2).tolist()])
+    if not pieces:  # a ring that quantisation shrank to a point
+        return []
+    if len(pieces) == 1:
+        return [[outer, *holes]] if abs(turn) < 180.0 else pieces
+    max(pieces, key=lambda piece: np.ptp(np.array(piece[0])[:, 0])).extend(holes)
+    return pieces
+
+
+def _clip(ring: Grid, longitude: float, side: float) -> Grid:
+    """Part of a ring with side * (x - longitude) >= 0, not closed (Sutherland and Hodgman 1974, one edge)."""
+    kept: list[Grid] = []
+    for start, end in zip(ring, np.roll(ring, -1, axis=0), strict=True):
+        a, b = side * (start[0] - longitude), side * (end[0] - longitude)
+        if a >= 0:
+            kept.append(start)
+        if a * b < 0:
+            kept.append(start + (end - start) * (a / (a - b)))
+    return np.array(kept).reshape(-1, 2)
 
 
 def build(arguments: argparse.Namespace) -> None:
