@@ -1,0 +1,1 @@
+"""03: group relative policy optimisation on the cross-view pairing proxy."""

@@ -105,7 +105,7 @@ class SharedPrefixCache:
         max_new_tokens: Capacity of the buffer.
     """
 
-    def __init__(self, prefill: Prefill, group_size: int, max_new_tokens: int):
+    def __init__(self, prefill: Prefill, group_size: int, max_new_tokens: int) -> None:
         self.prefix = prefill
         self.group_size = group_size
         self.length = 0
@@ -115,7 +115,7 @@ class SharedPrefixCache:
         self._values = [first.new_empty(shape) for _ in prefill.keys]
 
     def update(self, keys: torch.Tensor, values: torch.Tensor, layer_idx: int, *_: Any, **__: Any) -> tuple[Any, Any]:
-        """Store one new token a row; return (cache, layer) in place of keys and the filled buffer in place of values."""
+        """Store one new token a row; return what :func:`shared_prefix_attention` takes as key and value."""
         filled = self.length + 1
         self._keys[layer_idx][:, :, self.length : filled] = keys
         self._values[layer_idx][:, :, self.length : filled] = values
@@ -168,8 +168,8 @@ def shared_prefix_attention(
     from_own = own_weights @ own_values
 
     def unfold(folded_: torch.Tensor) -> torch.Tensor:
-        last = folded_.shape[-1]
-        return folded_.reshape(prompts, key_heads, group, share, last).transpose(1, 2).reshape(from_own.shape[:3] + (last,))
+        apart = folded_.reshape(prompts, key_heads, group, share, folded_.shape[-1])
+        return apart.transpose(1, 2).reshape(rows, key_heads, share, folded_.shape[-1])
 
     top_prompt, sum_prompt, from_prompt = unfold(top_prompt), unfold(sum_prompt), unfold(from_prompt)
     top = torch.maximum(top_prompt, top_own)
@@ -195,6 +195,8 @@ def _decoding_attention(model: Any) -> Iterator[None]:
 def pick_tokens(logits: torch.Tensor, temperature: float, generator: torch.Generator | None) -> torch.Tensor:
     """One token a row: the likeliest at temperature 0, else a sample from softmax(logits / temperature).
 
+    Sampling inverts the cumulative distribution with one uniform number a row (one draw instead of one a word).
+
     Args:
         logits: [N, vocabulary], float32.
         temperature: At least 0.
@@ -205,8 +207,26 @@ def pick_tokens(logits: torch.Tensor, temperature: float, generator: torch.Gener
     """
     if temperature == 0:
         return logits.argmax(-1)
-    probabilities = torch.softmax(logits / temperature, dim=-1)
-    return torch.multinomial(probabilities, 1, generator=generator)[:, 0]
+    cumulative = torch.softmax(logits / temperature, dim=-1).cumsum(-1)
+    drawn = torch.rand(logits.shape[0], 1, generator=generator, device=logits.device) * cumulative[:, -1:]
+    # The first token whose cumulative probability exceeds the draw; a token of probability 0 never does so first.
+    return torch.searchsorted(cumulative, drawn, right=True).clamp(max=logits.shape[1] - 1)[:, 0]
+
+
+@dataclasses.dataclass(frozen=True)
+class Decoded:
+    """Completions of a batch, prompt-major, N = B*G rows.
+
+    Attributes:
+        tokens: Token ids of each row; a completion that ended keeps its end token as its last.
+        log_probs: log p of each chosen token at the sampling temperature, [N, T], meaningless beyond a row's length;
+            None if not asked for.
+        entropies: Entropy of each prediction in nats, [N, T], likewise.
+    """
+
+    tokens: list[list[int]]
+    log_probs: torch.Tensor | None
+    entropies: torch.Tensor | None
 
 
 @torch.no_grad()
@@ -219,8 +239,9 @@ def decode(
     temperature: float,
     generator: torch.Generator | None = None,
     eos_token_ids: tuple[int, ...],
-) -> list[list[int]]:
-    """Decode ``group_size`` completions for each prompt of a batch.
+    with_scores: bool = False,
+) -> Decoded:
+    """Decode ``group_size`` completions for each prompt of a batch; stops as soon as all rows have ended.
 
     Args:
         model: A Qwen-VL ``ForConditionalGeneration``.
@@ -230,37 +251,58 @@ def decode(
         temperature: 0 for greedy decoding.
         generator: Source of randomness.
         eos_token_ids: Tokens that end a completion.
-
-    Returns:
-        B*G lists of token ids, prompt-major; a completion that ended keeps its end token as its last.
+        with_scores: Whether to return log probabilities and entropies, of the distribution that scoring sees.
     """
-    done_prompts = prefill(model, batch)
-    cache = SharedPrefixCache(done_prompts, group_size, max_new_tokens)
-    start = done_prompts.start.repeat_interleave(group_size)
-    hidden = done_prompts.hidden.repeat_interleave(group_size, 0)
-    barred = [getattr(model.config, name) for name in NEVER_SAMPLED if getattr(model.config, name, None) is not None]
+    prompts = prefill(model, batch)
+    cache = SharedPrefixCache(prompts, group_size, max_new_tokens)
+    start = prompts.start.repeat_interleave(group_size)
+    hidden = prompts.hidden.repeat_interleave(group_size, 0)
+    barred = _barred_tokens(model)
     ends = torch.tensor(eos_token_ids, device=start.device)
     finished = torch.zeros_like(start, dtype=torch.bool)
     lengths = torch.full_like(start, max_new_tokens)
     tokens: list[torch.Tensor] = []
+    scores: list[tuple[torch.Tensor, torch.Tensor]] = []
     with _decoding_attention(model):
         for step in range(max_new_tokens):
             logits = model.lm_head(hidden).float()
+            unbarred = logits.clone() if with_scores else None
             logits[:, barred] = float("-inf")
             chosen = pick_tokens(logits, temperature, generator)
             tokens.append(chosen)
+            if unbarred is not None:
+                scores.append(_score_choice(unbarred, chosen, temperature))
             ended = torch.isin(chosen, ends) & ~finished
             lengths = torch.where(ended, step + 1, lengths)
             finished |= ended
             if step + 1 == max_new_tokens or bool(finished.all()):
                 break
-            positions = (start + step)[None, :, None].expand(3, -1, -1)
-            output = model.model.language_model(
-                inputs_embeds=model.get_input_embeddings()(chosen)[:, None],
-                position_ids=positions,
-                past_key_values=cache,
-                use_cache=True,
-            )
-            hidden = output.last_hidden_state[:, -1]
+            hidden = _advance(model, cache, chosen, start + step)
     ids = torch.stack(tokens, dim=1).tolist()
-    return [row[:length] for row, length in zip(ids, lengths.tolist(), strict=True)]
+    return Decoded(
+        tokens=[row[:length] for row, length in zip(ids, lengths.tolist(), strict=True)],
+        log_probs=torch.stack([chosen for chosen, _ in scores], dim=1) if scores else None,
+        entropies=torch.stack([entropy for _, entropy in scores], dim=1) if scores else None,
+    )
+
+
+def _advance(model: Any, cache: SharedPrefixCache, tokens: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
+    """Feed one token a row at its position, [N] each; return the hidden states that predict the next, [N, hidden]."""
+    output = model.model.language_model(
+        inputs_embeds=model.get_input_embeddings()(tokens)[:, None],
+        position_ids=positions[None, :, None].expand(3, -1, -1),
+        past_key_values=cache,
+        use_cache=True,
+    )
+    return output.last_hidden_state[:, -1]
+
+
+def _barred_tokens(model: Any) -> list[int]:
+    tokens = [getattr(model.config, name, None) for name in NEVER_SAMPLED]
+    return [token for token in tokens if token is not None]
+
+
+def _score_choice(logits: torch.Tensor, chosen: torch.Tensor, temperature: float) -> tuple[torch.Tensor, torch.Tensor]:
+    """log p of the chosen token and the entropy of its distribution, [N] each."""
+    normalised = torch.log_softmax(logits / (temperature or 1.0), dim=-1)
+    return normalised.gather(-1, chosen[:, None])[:, 0], -(normalised.exp() * normalised).sum(-1)

@@ -104,7 +104,7 @@ class PatchCache:
         limit_bytes: Patches kept; the least recently used leave first.
     """
 
-    def __init__(self, image_processor: Any, *, limit_bytes: int = 1 << 30):
+    def __init__(self, image_processor: Any, *, limit_bytes: int = 1 << 30) -> None:
         self._processor = image_processor
         self._patch = int(image_processor.patch_size)
         self._merge = int(image_processor.merge_size)
@@ -186,7 +186,7 @@ class PromptEncoder:
         limit_bytes: As in :class:`PatchCache`.
     """
 
-    def __init__(self, processor: ProcessorMixin, *, limit_bytes: int = 1 << 30):
+    def __init__(self, processor: ProcessorMixin, *, limit_bytes: int = 1 << 30) -> None:
         self.tokenizer = processor.tokenizer
         self.image_token_id = int(self.tokenizer.convert_tokens_to_ids(IMAGE_TOKEN))
         self.pad_token_id = int(self.tokenizer.pad_token_id)

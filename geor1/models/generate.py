@@ -105,7 +105,7 @@ def generate(
                 generator=generator,
                 eos_token_ids=ends,
             )
-            for index, row in zip(chosen, rows, strict=True):
+            for index, row in zip(chosen, rows.tokens, strict=True):
                 results[index] = to_generation(processor.tokenizer, row, ends)
             if progress is not None:
                 progress(len(chosen))

@@ -43,7 +43,9 @@ def image_only(processor_class: type) -> type:
     from transformers.processing_utils import ProcessorMixin
 
     class ImageOnly(processor_class):  # type: ignore[misc,valid-type]
-        def __init__(self, image_processor: Any = None, tokenizer: Any = None, chat_template: Any = None, **_: Any):
+        def __init__(
+            self, image_processor: Any = None, tokenizer: Any = None, chat_template: Any = None, **_: Any
+        ) -> None:
             for name in ("image_pad", "video_pad", "vision_start", "vision_end"):
                 token = f"<|{name}|>"
                 attribute = name.replace("_pad", "") + "_token"

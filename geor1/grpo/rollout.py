@@ -1,0 +1,89 @@
+"""Roll out G completions a prompt, each prompt and its images computed once.
+
+Axis letters: B prompts, G completions of a group, N = B*G rows, C completion tokens.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from geor1.models.decoding import decode
+from geor1.models.encoding import EncodedPrompt, PromptEncoder
+
+
+@dataclasses.dataclass(frozen=True)
+class Rollouts:
+    """Sampled completions, prompt-major, N = B*G rows in the order of the prompts.
+
+    Attributes:
+        completion_ids: Token ids of each row; a completion that ended keeps its end token as its last.
+        log_probs: log p of each sampled token at the sampling temperature, one list a row.
+        entropies: Entropy of each prediction in nats, one list a row.
+    """
+
+    completion_ids: list[list[int]]
+    log_probs: list[list[float]]
+    entropies: list[list[float]]
+
+
+def roll_out(
+    model: Any,
+    encoder: PromptEncoder,
+    prompts: Sequence[EncodedPrompt],
+    *,
+    group_size: int,
+    max_new_tokens: int,
+    temperature: float,
+    seed: int,
+    eos_token_ids: tuple[int, ...],
+    rows_per_batch: int = 512,
+) -> Rollouts:
+    """Sample a group of completions for each prompt.
+
+    Prompts run in batches of similar length, so that padding costs little; every batch stops when its last row ends.
+
+    Args:
+        model: A Qwen-VL ``ForConditionalGeneration``; put in evaluation mode meanwhile.
+        encoder: Stacks the prompts.
+        prompts: B different prompts (not repeated).
+        group_size: Completions a prompt, G.
+        max_new_tokens: Tokens at which a completion is cut.
+        temperature: Sampling temperature; 0 is greedy (all completions of a group are then alike).
+        seed: Seed of the sampling; the same seed gives the same completions on the same machine.
+        eos_token_ids: Tokens that end a completion.
+        rows_per_batch: Completions decoded at a time at most; bounds memory.
+    """
+    generator = torch.Generator(device=model.device).manual_seed(seed)
+    order = sorted(range(len(prompts)), key=lambda index: (len(prompts[index].input_ids), index))
+    size = max(1, rows_per_batch // group_size)
+    empty: list[Any] = [None] * (len(prompts) * group_size)
+    ids, log_probs, entropies = list(empty), list(empty), list(empty)
+    was_training = model.training
+    model.eval()
+    try:
+        for first in range(0, len(order), size):
+            chosen = order[first : first + size]
+            decoded = decode(
+                model,
+                encoder.stack([prompts[index] for index in chosen]).to(model.device),
+                group_size=group_size,
+                max_new_tokens=max_new_tokens,
+                temperature=temperature,
+                generator=generator,
+                eos_token_ids=eos_token_ids,
+                with_scores=True,
+            )
+            assert decoded.log_probs is not None and decoded.entropies is not None
+            for place, (log_row, entropy_row) in enumerate(
+                zip(decoded.log_probs.tolist(), decoded.entropies.tolist(), strict=True)
+            ):
+                tokens = decoded.tokens[place]
+                row = chosen[place // group_size] * group_size + place % group_size
+                ids[row], log_probs[row], entropies[row] = tokens, log_row[: len(tokens)], entropy_row[: len(tokens)]
+    finally:
+        model.train(was_training)
+    return Rollouts(completion_ids=ids, log_probs=log_probs, entropies=entropies)

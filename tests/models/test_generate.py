@@ -1,0 +1,153 @@
+"""Encoding against the processor, decoding against transformers' generate."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from tiny_cases import picture, small_model
+
+from geor1.answers import to_messages
+from geor1.models.decoding import decode, pick_tokens
+from geor1.models.encoding import ImageReadError, PatchCache, PromptEncoder, read_image
+from geor1.models.generate import end_tokens, generate
+
+PROMPTS = (
+    "ground : <image> A : <image> B : <image> ?",
+    "north <image>",
+    "tile : <image> so <image> which",
+    "water forest",
+)
+COUNTS = (3, 1, 2, 0)
+
+
+@pytest.fixture(scope="module")
+def images() -> list[list[Image.Image]]:
+    rng = np.random.default_rng(0)
+    sizes = iter([(112, 56), (56, 56), (30, 70), (84, 84), (56, 28), (28, 84)])
+    return [[picture(rng, *next(sizes)) for _ in range(count)] for count in COUNTS]
+
+
+def test_encoding_equals_the_processor_bit_for_bit(images: list[list[Image.Image]]) -> None:
+    _, processor = small_model()
+    encoder = PromptEncoder(processor)
+    for prompt, pictures in zip(PROMPTS, images, strict=True):
+        mine = encoder.encode(prompt, pictures)
+        text = processor.apply_chat_template(to_messages(prompt), add_generation_prompt=True, tokenize=False)
+        stock = processor(text=[text], images=[pictures] if pictures else None, return_tensors="pt")
+        assert stock["input_ids"][0].tolist() == mine.input_ids
+        if pictures:
+            assert torch.equal(stock["pixel_values"], mine.pixel_values)
+            assert torch.equal(stock["image_grid_thw"], mine.image_grid_thw)
+            assert torch.equal(stock["mm_token_type_ids"], encoder.stack([mine]).mm_token_type_ids)
+
+
+def test_greedy_decoding_equals_transformers_row_by_row(images: list[list[Image.Image]]) -> None:
+    model, processor = small_model(seed=1, spread=4.0)
+    encoder = PromptEncoder(processor)
+    encoded = [encoder.encode(prompt, pictures) for prompt, pictures in zip(PROMPTS, images, strict=True)]
+    ends = end_tokens(model, processor.tokenizer)
+    together = decode(model, encoder.stack(encoded), group_size=2, max_new_tokens=20, temperature=0, eos_token_ids=ends)
+    for number, prompt in enumerate(encoded):
+        alone = encoder.stack([prompt])
+        pixels = {}
+        if alone.pixel_values is not None:
+            pixels = {"pixel_values": alone.pixel_values, "image_grid_thw": alone.image_grid_thw}
+        model.model.rope_deltas = None
+        stock = model.generate(
+            input_ids=alone.input_ids,
+            attention_mask=alone.attention_mask,
+            mm_token_type_ids=alone.mm_token_type_ids,
+            max_new_tokens=20,
+            do_sample=False,
+            suppress_tokens=[model.config.image_token_id, model.config.video_token_id],
+            **pixels,
+        )[0, alone.input_ids.shape[1] :].tolist()
+        assert together.tokens[2 * number] == together.tokens[2 * number + 1] == stock
+
+
+def test_generate_keeps_the_callers_order_whatever_the_batch_size(images: list[list[Image.Image]]) -> None:
+    model, processor = small_model(seed=1, spread=4.0)
+    model.train()
+    by_one, by_three = (
+        generate(model, processor, PROMPTS, images, max_new_tokens=8, batch_size=size) for size in (1, 3)
+    )
+    assert by_one == by_three
+    assert len({result.text for result in by_one}) > 1
+    assert model.training
+    assert all(result.completion_tokens <= 8 for result in by_one)
+    assert all("<|im_end|>" not in result.text for result in by_one)
+
+
+def test_generate_reports_whether_a_completion_ended() -> None:
+    model, processor = small_model()
+    model.generation_config.eos_token_id = list(range(len(processor.tokenizer)))
+    (ended,) = generate(model, processor, ["north"], [[]], max_new_tokens=5)
+    assert ended.finished and ended.completion_tokens == 1
+    model.generation_config.eos_token_id = processor.tokenizer.eos_token_id
+    with torch.no_grad():
+        model.lm_head.weight[processor.tokenizer.eos_token_id] = 0.0
+        model.lm_head.weight[processor.tokenizer.eos_token_id, 0] = -100.0
+        model.model.language_model.norm.weight[0] = 0.0
+    (cut,) = generate(model, processor, ["north"], [[]], max_new_tokens=5)
+    assert cut.completion_tokens == 5 and not cut.finished
+
+
+def test_sampling_follows_the_distribution_and_the_seed() -> None:
+    logits = torch.log(torch.tensor([0.5, 0.0, 0.3, 0.2])).expand(20000, 4)
+    drawn = pick_tokens(logits, 1.0, torch.Generator().manual_seed(0))
+    shares = torch.bincount(drawn, minlength=4) / 20000
+    assert shares[1] == 0
+    assert torch.allclose(shares, torch.tensor([0.5, 0.0, 0.3, 0.2]), atol=0.015)
+    assert torch.equal(drawn, pick_tokens(logits, 1.0, torch.Generator().manual_seed(0)))
+    assert torch.equal(pick_tokens(logits[:2], 0, None), torch.tensor([0, 0]))
+
+
+def test_markers_and_images_must_agree() -> None:
+    model, processor = small_model()
+    with pytest.raises(ValueError, match="1 <image> markers, got 0"):
+        generate(model, processor, ["north <image>"], [[]])
+    with pytest.raises(ValueError, match="one list a prompt"):
+        generate(model, processor, ["north"], [])
+
+
+def test_image_files_are_read_once_and_bad_ones_are_named(tmp_path: Path) -> None:
+    _, processor = small_model()
+    good = picture(np.random.default_rng(1))
+    good.save(tmp_path / "good.png")
+    cache = PatchCache(processor.image_processor)
+    first, grid = cache.patches(tmp_path / "good.png")
+    (tmp_path / "good.png").unlink()
+    again, _ = cache.patches(tmp_path / "good.png")
+    assert np.array_equal(first, again) and grid == (1, 2, 4)
+    with pytest.raises(ImageReadError, match=r"no such image"):
+        cache.patches(tmp_path / "absent.png")
+    good.save(tmp_path / "whole.png")
+    (tmp_path / "cut.png").write_bytes((tmp_path / "whole.png").read_bytes()[:200])
+    with pytest.raises(ImageReadError, match=r"cut\.png"):
+        cache.patches(tmp_path / "cut.png")
+    (tmp_path / "text.png").write_text("no picture")
+    with pytest.raises(ImageReadError, match=r"text\.png"):
+        read_image(tmp_path / "text.png")
+
+
+def test_the_image_cache_stays_within_its_limit(tmp_path: Path) -> None:
+    _, processor = small_model()
+    rng = np.random.default_rng(0)
+    names = [tmp_path / f"{number}.png" for number in range(4)]
+    for name in names:
+        picture(rng, 28, 28).save(name)
+    cache = PatchCache(processor.image_processor, limit_bytes=2 * 28 * 28 * 3)
+    for name in names:
+        cache.patches(name)
+    assert list(cache._stored) == [str(name) for name in names[2:]]
+
+
+def test_exif_stays_behind(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x010E] = "35.68 N 139.69 E"
+    picture(np.random.default_rng(0)).save(tmp_path / "photo.jpg", exif=exif)
+    assert not read_image(tmp_path / "photo.jpg").getexif()
