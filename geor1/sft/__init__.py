@@ -1,0 +1,1 @@
+"""02: supervised fine-tuning on scaffolds, chains of thought that teach a way of thinking."""

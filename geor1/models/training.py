@@ -1,0 +1,221 @@
+"""What both training stages share: resuming a killed run exactly, its metrics trace, and quiet trainer settings.
+
+A run resumes from its last complete trainer checkpoint and then writes the same lines to ``metrics.jsonl`` as a run
+that was never killed; wall-clock times, which differ, go to ``timings.jsonl``.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from transformers import TrainerCallback
+
+from geor1.runs import Progress, append_metrics, atomic_write_text, truncate_metrics
+
+if TYPE_CHECKING:
+    from transformers import TrainerControl, TrainerState, TrainingArguments
+
+TRAINER_FOLDER = "trainer"  # checkpoints of the trainer inside a run folder
+PRODUCT_FOLDER = "checkpoint"  # the finished model inside a run folder
+LABELS_FILE = "labels_seen.json"
+TIMINGS_FILE = "timings.jsonl"
+COMPLETE_MARK = "complete"  # written into a trainer checkpoint after everything else
+# Keys of the trainer's log that a resumed run cannot repeat (times, counters that TRL starts anew) or that say nothing.
+NOT_TRACED = ("step_time", "epoch", "total_flos", "num_tokens")
+
+
+def prepare(run_dir: Path, threads: int) -> None:
+    """Make the run folder, set torch's CPU threads, and keep the libraries' own progress bars out of notebooks.
+
+    Args:
+        run_dir: The run folder.
+        threads: CPU threads, at least 1.
+    """
+    import torch
+    from transformers.utils import logging
+
+    run_dir.mkdir(parents=True, exist_ok=True)
+    torch.set_num_threads(threads)
+    logging.disable_progress_bar()
+    warnings.filterwarnings("ignore", category=FutureWarning, module=r"transformers\.")
+
+
+def trainer_settings(run_dir: Path, *, seed: int, learning_rate: float, steps: int, save_steps: int) -> dict[str, Any]:
+    """Trainer arguments that do not depend on the stage: no reports, no evaluation, no hub, one log line a step.
+
+    Args:
+        run_dir: The run folder.
+        seed: Seed of everything random in the trainer.
+        learning_rate: Peak learning rate.
+        steps: Optimiser steps.
+        save_steps: Optimiser steps between trainer checkpoints.
+    """
+    import torch
+
+    cpu = not torch.cuda.is_available()
+    return {
+        "output_dir": str(run_dir / TRAINER_FOLDER),
+        "seed": seed,
+        "learning_rate": learning_rate,
+        "max_steps": steps,
+        "save_strategy": "steps",
+        "save_steps": save_steps,
+        "save_total_limit": 2,
+        "logging_steps": 1,
+        "report_to": "none",
+        "disable_tqdm": True,
+        "use_cpu": cpu,
+        "bf16": not cpu,
+        "gradient_checkpointing": False,
+        "remove_unused_columns": False,
+        "dataloader_num_workers": 0,
+        "dataloader_pin_memory": not cpu,
+        "push_to_hub": False,
+    }
+
+
+class ResumingMixin:
+    """Makes a transformers trainer resume full fine-tuning from the saved weights.
+
+    In transformers 5.23 a full checkpoint of Qwen2.5-VL is saved under legacy key names and loaded raw on resume: every
+    weight counts as missing, only a warning is logged, and training goes on from the initial weights. Loading through
+    ``from_pretrained`` converts the names.
+    """
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
+        model = model if model is not None else self.model  # type: ignore[attr-defined]
+        if hasattr(model, "peft_config"):
+            super()._load_from_checkpoint(resume_from_checkpoint, model)  # type: ignore[misc]
+            return
+        saved = type(model).from_pretrained(resume_from_checkpoint, dtype=model.dtype, use_safetensors=True)
+        result = model.load_state_dict(saved.state_dict(), strict=False)
+        if result.unexpected_keys or set(result.missing_keys) - set(model._tied_weights_keys or ()):
+            raise RuntimeError(f"{resume_from_checkpoint}: weights do not fit the model: {result}")
+        model.tie_weights()
+
+
+class RunFolderCallback(TrainerCallback):
+    """Writes the metrics trace, marks complete checkpoints and shows progress.
+
+    Args:
+        run_dir: The run folder.
+        description: What the progress line says.
+        steps: Optimiser steps in all.
+    """
+
+    def __init__(self, run_dir: Path, description: str, steps: int) -> None:
+        self._run_dir = run_dir
+        self._progress: Progress | None = None
+        self._description = description
+        self._steps = steps
+        self._last = time.perf_counter()
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Start the progress line where the run starts or resumes."""
+        self._progress = Progress(self._description, total=self._steps, unit="step")
+        if state.global_step:
+            self._progress.update(state.global_step)
+        self._last = time.perf_counter()
+
+    def on_log(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        logs: dict[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """Append the step's figures."""
+        if not logs or "train_runtime" in logs:
+            return
+        traced = {name: value for name, value in logs.items() if not name.startswith(NOT_TRACED)}
+        append_metrics(self._run_dir, state.global_step, **traced)
+        now = time.perf_counter()
+        with (self._run_dir / TIMINGS_FILE).open("a", encoding="utf-8") as file:
+            file.write(json.dumps({"step": state.global_step, "seconds": round(now - self._last, 4)}) + "\n")
+        self._last = now
+        if self._progress is not None:
+            shown = {name: logs[name] for name in ("loss", "reward", "mean_token_accuracy") if name in logs}
+            self._progress.update(1, **shown)
+
+    def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        """Mark the checkpoint just written as complete."""
+        folder = Path(args.output_dir) / f"checkpoint-{state.global_step}"
+        atomic_write_text(folder / COMPLETE_MARK, f"{state.global_step}\n")
+
+    def on_train_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """End the progress line."""
+        if self._progress is not None:
+            self._progress.close()
+
+
+def resume_point(run_dir: Path) -> Path | None:
+    """The last complete trainer checkpoint of a run folder; half-written ones are removed, later metrics dropped.
+
+    Args:
+        run_dir: The run folder, new or left behind by a killed run.
+
+    Returns:
+        The checkpoint to resume from, or None to start afresh.
+    """
+    complete: dict[int, Path] = {}
+    for folder in (run_dir / TRAINER_FOLDER).glob("checkpoint-*"):
+        number = folder.name.removeprefix("checkpoint-")
+        if number.isdecimal() and (folder / COMPLETE_MARK).is_file():
+            complete[int(number)] = folder
+        else:
+            shutil.rmtree(folder)
+    last = max(complete, default=0)
+    truncate_metrics(run_dir, last)
+    for name in (TIMINGS_FILE, "rollouts.jsonl"):
+        truncate_lines(run_dir / name, last)
+    return complete.get(last)
+
+
+def truncate_lines(path: Path, last_step: int) -> None:
+    """Keep the lines of a JSONL file whose ``step`` is at most ``last_step``; torn lines go too."""
+    if not path.exists():
+        return
+    kept = []
+    for line in path.read_text(encoding="utf-8", errors="replace").split("\n")[:-1]:
+        try:
+            if json.loads(line)["step"] <= last_step:
+                kept.append(line + "\n")
+        except ValueError:
+            continue
+    atomic_write_text(path, "".join(kept))
+
+
+def finish(run_dir: Path, labels: dict[str, Any], summary: dict[str, Any]) -> None:
+    """Write what the next stage and the run's manifest read, and drop the trainer's own checkpoints.
+
+    Args:
+        run_dir: The run folder; its product must be in place.
+        labels: Content of ``labels_seen.json``.
+        summary: Headline figures, for ``metrics_summary.json``.
+    """
+    atomic_write_text(run_dir / LABELS_FILE, json.dumps(labels, indent=1) + "\n")
+    atomic_write_text(run_dir / "metrics_summary.json", json.dumps(summary, indent=1) + "\n")
+    shutil.rmtree(run_dir / TRAINER_FOLDER, ignore_errors=True)
+
+
+def labels_seen(checkpoint: Path | str) -> int:
+    """Pairing labels that a checkpoint has seen in training, from ``labels_seen.json`` in or beside its folder.
+
+    Args:
+        checkpoint: A model folder; 0 is returned for one that says nothing (a published base).
+    """
+    folder = Path(checkpoint)
+    for place in (folder / LABELS_FILE, folder.parent / LABELS_FILE):
+        if place.is_file():
+            return int(json.loads(place.read_text(encoding="utf-8"))["pairing_labels_seen"])
+    return 0

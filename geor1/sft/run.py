@@ -1,0 +1,156 @@
+"""Stage 02: teach a base model the scaffold by supervised fine-tuning."""
+
+from __future__ import annotations
+
+import math
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from geor1.models.loading import BASE_MODEL_PATH, load_model, load_processor, save_checkpoint
+from geor1.records import Scaffold
+from geor1.runs import announce, read_metrics
+from geor1.sft.config import SftConfig
+from geor1.sft.data import ScaffoldCollator, consumption_order, load_scaffolds, to_dataset
+
+if TYPE_CHECKING:
+    from transformers.processing_utils import ProcessorMixin
+    from trl import SFTTrainer
+
+# Linear layers of the language model; the vision transformer has modules of the same names, hence the prefix.
+LORA_TARGETS = r".*language_model.*\.(q_proj|k_proj|v_proj|o_proj|gate_proj|up_proj|down_proj)"
+
+
+def run_sft(config: SftConfig, data: Path, run_dir: Path) -> Path:
+    """Fine-tune on the scaffolds of a data folder; a killed run resumes from what lies in ``run_dir``.
+
+    Args:
+        config: Parameters.
+        data: Run folder of stage 01 (or any folder with a scaffold file and its images).
+        run_dir: Where products go: ``checkpoint/`` (a plain transformers folder, adapters merged), ``metrics.jsonl``,
+            ``labels_seen.json``.
+
+    Returns:
+        ``run_dir / "checkpoint"``.
+
+    Raises:
+        RecordError: Missing, empty or malformed scaffolds.
+        ImageReadError: An image that cannot be read.
+        ModelLoadError: A base model that cannot be loaded.
+    """
+    from geor1.models.speed import use_fast_vision
+    from geor1.models.training import PRODUCT_FOLDER, finish, labels_seen, prepare, resume_point
+
+    data, run_dir = Path(data), Path(run_dir)
+    prepare(run_dir, config.threads)
+    scaffolds = load_scaffolds(data, config.scaffolds, config.max_examples)
+    steps = config.max_steps or max(1, math.ceil(len(scaffolds) * config.epochs / config.batch_size))
+    order = consumption_order(scaffolds, config.batch_size, steps, config.seed)
+    base = config.base_model or str(BASE_MODEL_PATH)
+    model, processor = use_fast_vision(load_model(base)), load_processor(base)
+    if config.freeze_vision:
+        model.model.visual.requires_grad_(False)
+    resume = resume_point(run_dir)
+    if resume is not None:
+        announce(f"02_scaffold_sft: resuming from {resume.name} of {steps} steps")
+    trainer = build_trainer(config, model, processor, [scaffolds[index] for index in order], data, run_dir, steps)
+    trainer.train(resume_from_checkpoint=None if resume is None else str(resume))
+    trained = trainer.accelerator.unwrap_model(trainer.model)
+    if config.lora:
+        trained = trained.merge_and_unload()
+    shutil.rmtree(run_dir / PRODUCT_FOLDER, ignore_errors=True)
+    product = save_checkpoint(trained.eval(), processor, run_dir / PRODUCT_FOLDER)
+    labels = count_labels([scaffolds[index] for index in sorted(set(order))], before=labels_seen(base))
+    finish(run_dir, labels, _summary(run_dir, len(order)))
+    return product
+
+
+def build_trainer(
+    config: SftConfig,
+    model: Any,
+    processor: ProcessorMixin,
+    scaffolds: list[Scaffold],
+    data: Path,
+    run_dir: Path,
+    steps: int,
+) -> SFTTrainer:
+    """TRL's SFTTrainer on scaffolds in the given order.
+
+    Args:
+        config: Parameters.
+        model: The base model.
+        processor: Its processor.
+        scaffolds: In the order of consumption.
+        data: Folder that their image paths are relative to.
+        run_dir: The run folder.
+        steps: Optimiser steps.
+    """
+    from peft import LoraConfig
+    from transformers import PrinterCallback
+    from trl import SFTConfig as TrlSftConfig
+    from trl import SFTTrainer
+
+    from geor1.models.training import ResumingMixin, RunFolderCallback, trainer_settings
+
+    class ResumingSFTTrainer(ResumingMixin, SFTTrainer):
+        pass
+
+    settings = trainer_settings(
+        run_dir, seed=config.seed, learning_rate=config.learning_rate, steps=steps, save_steps=config.save_steps
+    )
+    arguments = TrlSftConfig(
+        **settings,
+        per_device_train_batch_size=config.passes_size,
+        gradient_accumulation_steps=config.batch_size // config.passes_size,
+        lr_scheduler_type="linear",
+        warmup_steps=min(config.warmup_steps, steps // 5),
+        weight_decay=config.weight_decay,
+        adam_beta2=config.adam_beta2,
+        max_grad_norm=config.max_grad_norm,
+        train_sampling_strategy="sequential",
+        completion_only_loss=True,
+        max_length=None,
+    )
+    lora = LoraConfig(
+        r=config.lora_rank, lora_alpha=config.lora_alpha, target_modules=LORA_TARGETS, task_type="CAUSAL_LM"
+    )
+    trainer = ResumingSFTTrainer(
+        model=model,
+        args=arguments,
+        train_dataset=to_dataset(scaffolds, data),
+        data_collator=ScaffoldCollator(
+            processor, answer_letter_loss=config.answer_letter_loss, image_cache_mb=config.image_cache_mb
+        ),
+        processing_class=processor,
+        callbacks=[RunFolderCallback(run_dir, "02 scaffold SFT", steps)],
+        peft_config=lora if config.lora else None,
+    )
+    trainer.remove_callback(PrinterCallback)
+    return trainer
+
+
+def count_labels(scaffolds: list[Scaffold], *, before: int) -> dict[str, Any]:
+    """What ``labels_seen.json`` says: pairing labels that the trained model has seen, its base included.
+
+    Args:
+        scaffolds: The distinct scaffolds used.
+        before: Pairing labels that the base had seen.
+    """
+    here = sum(scaffold.pairing_labels_seen for scaffold in scaffolds)
+    return {
+        "pairing_labels_seen": before + here,
+        "detail": {
+            "base": before,
+            "scaffolds": here,
+            "pairing_chains": sum(scaffold.kind == "pairing" for scaffold in scaffolds),
+            "geolocation_chains": sum(scaffold.kind == "geolocation" for scaffold in scaffolds),
+        },
+    }
+
+
+def _summary(run_dir: Path, examples: int) -> dict[str, Any]:
+    rows = read_metrics(run_dir)
+    last = rows[-min(10, len(rows)) :]
+    kept = ("loss", "mean_token_accuracy")
+    means = {name: sum(row[name] for row in last) / len(last) for name in kept if last and name in last[0]}
+    return {"steps": len(rows), "examples": examples, **means}
