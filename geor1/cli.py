@@ -1,7 +1,7 @@
 """The command ``geor1``: run a notebook, all of them, all of them at several seeds; list profiles and runs.
 
-Exit codes: 0 done; 1 a notebook failed, the disk is full or a manifest is damaged; 2 the command asks for something that
-does not exist (notebook, profile, parameter) or gives a value of the wrong type.
+Exit codes: 0 done; 1 a notebook failed, the disk is full or a manifest is damaged; 2 the command asks for something
+that does not exist (notebook, profile, parameter) or gives a value of the wrong type.
 """
 
 from __future__ import annotations

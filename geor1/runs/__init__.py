@@ -1,5 +1,6 @@
 """Runs: typed parameters, run folders with keys and manifests, the launcher. Imports no torch."""
 
+from geor1.runs.bars import Progress, progress
 from geor1.runs.config import configure
 from geor1.runs.errors import (
     ConfigError,
@@ -15,7 +16,6 @@ from geor1.runs.manifest import read_manifest
 from geor1.runs.metrics import append_metrics, read_metrics, truncate_metrics
 from geor1.runs.pipeline import find_runs, upstream
 from geor1.runs.profiles import STAGES, default_runs_dir, load_profile, notebooks_dir, profile_names
-from geor1.runs.progress import Progress, progress
 from geor1.runs.provenance import version_stamp
 from geor1.runs.show import Table, show_config
 from geor1.runs.stages import RunFolder, run_stage

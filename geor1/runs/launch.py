@@ -64,6 +64,7 @@ def execute(stage: str, profile: str, given: Mapping[str, Any], runs_dir: Path |
         NotebookFailedError: If a cell failed or the kernel died; names the error and the half-executed copy.
     """
     stage = check_stage(stage)
+    load_profile(profile)
     runs_dir = Path(runs_dir).resolve() if runs_dir else default_runs_dir()
     source = notebooks_dir() / f"{stage}.ipynb"
     if not source.is_file():
@@ -136,8 +137,9 @@ def _execute_in(
     try:
         with _environment({RECORD_VARIABLE: str(record), "GEOR1_PROGRESS": "lines", **quiet_environment(profile)}):
             papermill.execute_notebook(
-                source, output, parameters=dict(parameters), kernel_name="python3", cwd=str(source.parent),
-                progress_bar=False, stdout_file=sys.stdout,
+                source, output, parameters=dict(parameters), kernel_name="python3", language="python",
+                cwd=str(source.parent), progress_bar=False, stdout_file=sys.stdout,
+                extra_arguments=["--IPKernelApp.log_level=ERROR"],  # no warning about local sockets at every start
             )  # fmt: skip
     except PapermillExecutionError as error:
         kept = _keep(output, folder / "failed.ipynb")

@@ -1,7 +1,7 @@
 """The score table of an evaluation run: read, printed, aggregated over seeds.
 
-The evaluation writes ``scores.json`` with a key ``table``: a list of rows, each a flat object that begins with a ``label``
-and goes on with figures (``n``, ``accuracy``, ``low``, ``high`` …). Nothing here knows what the figures mean.
+The evaluation writes ``scores.json`` with a key ``table``: a list of rows, each a flat object that begins with a
+``label`` and goes on with figures (``n``, ``accuracy``, ``low``, ``high`` …). Nothing here knows what they mean.
 """
 
 from __future__ import annotations
@@ -68,8 +68,8 @@ def aggregate(tables: Mapping[int, Sequence[Mapping[str, Any]]]) -> list[Row]:
         tables: Rows by seed.
 
     Returns:
-        One row each, in order of first appearance: the text cells, ``seeds`` (how many), ``n`` if it is always the same,
-        then for every other figure its mean and ``<name>_sd``, the sample standard deviation (None for one seed).
+        One row each, in order of first appearance: the text cells, ``seeds`` (how many), counts that never differ, and
+        for every other figure its mean and ``<name>_sd``, the sample standard deviation (None for one seed).
     """
     groups: dict[tuple[tuple[str, str], ...], list[Mapping[str, Any]]] = {}
     for rows in tables.values():
