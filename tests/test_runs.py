@@ -513,6 +513,20 @@ def test_upstream_finds_the_run_of_the_profile_and_seed(toy_notebooks: Path, tmp
     assert len({plain, other_seed, other_steps, other_data}) == 4
 
 
+def test_an_input_asked_for_by_override_counts_as_the_profile_s(toy_notebooks: Path, tmp_path: Path) -> None:
+    place, parts = tmp_path / "runs", {}
+    for name, steps in (("plain", 3), ("longer", 9)):
+        runs.run_stage("01_data_synthesis", "miniature", ToyConfig(steps, 0.5), toy_work, {}, place)
+        parts[name] = runs.upstream("01_data_synthesis", "miniature", place, steps=steps)
+
+    def work(config: ToyConfig, run_dir: Path, parts: dict[str, Path]) -> Path:
+        return run_dir
+
+    made = runs.run_stage("02_scaffold_sft", "miniature", ToyConfig(3, 0.5), work, {"parts": parts}, place)
+    assert made.manifest["inputs"]["parts"]["longer"]["asked_for"] == {"steps": 9}
+    assert runs.upstream("02_scaffold_sft", "miniature", place, seed=0) == made.path
+
+
 def test_upstream_of_edited_code_or_damaged_run_does_not_count(
     toy_notebooks: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -16,7 +16,7 @@ from geor1.runs.keys import code_version, fingerprint
 from geor1.runs.logs import announce
 from geor1.runs.manifest import check_products, read_manifest
 from geor1.runs.profiles import about_profile, check_stage, load_profile
-from geor1.runs.stages import RECORD_VARIABLE
+from geor1.runs.stages import ASKED_FOR, RECORD_VARIABLE
 from geor1.runs.typed import to_plain
 
 
@@ -55,8 +55,13 @@ def upstream(stage: str, profile: str, runs_dir: Path | str, **overrides: Any) -
     """
     stage, runs_dir = check_stage(stage), Path(runs_dir).resolve()
     found = next(iter(find_runs(stage, profile, runs_dir, **overrides)), None)
-    if found is not None:
-        return found.path
+    folder = found.path if found else _made_now(stage, profile, runs_dir, overrides)
+    ASKED_FOR[folder] = to_plain(overrides)
+    return folder
+
+
+def _made_now(stage: str, profile: str, runs_dir: Path, overrides: Mapping[str, Any]) -> Path:
+    """Run the notebook of a missing stage, or say with which command that is done."""
     command = _command(stage, profile, runs_dir, overrides)
     if not about_profile(profile).run_missing_stages:
         raise MissingUpstreamError(
@@ -163,9 +168,11 @@ def _input_is_current(entry: Mapping[str, Any], outer: Mapping[str, Any], runs_d
         return False
     if manifest is None or manifest["key"] != entry["key"] or manifest["profile"] != outer["profile"]:
         return False
-    wanted = dict(load_profile(outer["profile"])[entry["stage"]])
-    if "seed" in outer["parameters"] and "seed" in manifest["parameters"]:
-        wanted["seed"] = outer["parameters"]["seed"]
+    asked = entry["asked_for"]
+    if asked is None:  # a path given by hand: it must be what the profile would have given
+        same_seed = "seed" in outer["parameters"] and "seed" in manifest["parameters"]
+        asked = {"seed": outer["parameters"]["seed"]} if same_seed else {}
+    wanted = {**load_profile(outer["profile"])[entry["stage"]], **asked}
     return _has_parameters(manifest, wanted) and _is_current(manifest, runs_dir)
 
 

@@ -34,6 +34,7 @@ from geor1.runs.typed import field_defaults, to_plain
 RECORD_VARIABLE = "GEOR1_RUN_RECORD"  # the launcher's file, where run_stage writes which folder it works in
 MIN_FREE_BYTES = 50_000_000  # less than this free, and a stage does not begin
 LOCK_TIMEOUT_S = 24 * 3600.0
+ASKED_FOR: dict[Path, dict[str, Any]] = {}  # run folders that upstream returned in this process: their overrides
 _ANNOUNCE_WAIT_AFTER_S = 2.0
 _SEED_NAME = re.compile(r"(^|_)seeds?$")
 
@@ -198,7 +199,8 @@ def _describe(value: Any, print_: Any, runs_dir: Path) -> Any:
         return None
     path = enclosing_run(value) or value
     inside = path.is_relative_to(runs_dir)
-    return {**print_, "path": path.relative_to(runs_dir).as_posix() if inside else path.as_posix(), "in_runs": inside}
+    place = path.relative_to(runs_dir) if inside else path
+    return {**print_, "path": place.as_posix(), "in_runs": inside, "asked_for": ASKED_FOR.get(path)}
 
 
 def _count_attempt(folder: Path) -> int:
