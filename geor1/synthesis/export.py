@@ -12,9 +12,9 @@ from geor1.answers import pairing_prompt
 from geor1.records import Pair, Question
 
 R = TypeVar("R")
-ROWS_PER_GROUP = 500
-"""Rows written at once; bounds memory, and lets readers fetch part of a file."""
-DICTIONARY_BYTES = 32 << 20
+ROWS_PER_GROUP = 5000
+"""Rows written at once; bounds memory (130 MB at the miniature's sizes)."""
+DICTIONARY_BYTES = 256 << 20
 """Room for one copy of each image of a row group: a tile that stands in several questions is stored once."""
 
 

@@ -18,7 +18,6 @@ from geor1.records import Candidate, Pair, Question, Scaffold
 
 COORDINATE_TOLERANCE_KM = 100.0
 """Whole degrees are at most 79 km from the truth (half a degree each way at the equator)."""
-LONGEST_NAME_WORDS = 5
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,7 +91,9 @@ class FactChecker:
             tolerance_km: How far stated coordinates may lie from the truth.
         """
         self.tolerance_km = tolerance_km
-        self._names = {tuple(name.split()): name for name in names}
+        self._names: dict[str, dict[tuple[str, ...], str]] = {}  # by first word, as most words begin no name
+        for name in names:
+            self._names.setdefault(name.split()[0], {})[tuple(name.split())] = name
         self.kept: collections.Counter[str] = collections.Counter()
         self.dropped: collections.Counter[str] = collections.Counter()
         self.false_facts: collections.Counter[str] = collections.Counter()
@@ -137,13 +138,14 @@ class FactChecker:
         found = []
         start = 0
         while start < len(words):
-            for length in range(min(LONGEST_NAME_WORDS, len(words) - start), 0, -1):
-                name = self._names.get(tuple(words[start : start + length]))
-                if name is not None:
-                    found.append(name)
-                    start += length - 1
-                    break
-            start += 1
+            length = 1
+            if words[start] in self._names:
+                candidates = self._names[words[start]]
+                lengths = [n for n in map(len, candidates) if tuple(words[start : start + n]) in candidates]
+                if lengths:
+                    length = max(lengths)
+                    found.append(candidates[tuple(words[start : start + length])])
+            start += length
         return found
 
     def _coordinates_hold(self, completion: str, metadata: Metadata) -> bool:
