@@ -6,7 +6,7 @@ facts that a chain of thought states. A completion that cannot be used is not an
 """
 
 from geor1.answers.blocks import ParseFailure, answer_block, is_well_formed, think_block
-from geor1.answers.chains import FactCheck, StatedFact, check_facts, stated_facts
+from geor1.answers.chains import DIRECTIONS, FactCheck, StatedFact, check_facts, stated_facts
 from geor1.answers.choice import parse_choice
 from geor1.answers.coordinates import Coordinates, parse_coordinates
 from geor1.answers.prompts import (
@@ -20,6 +20,7 @@ from geor1.answers.prompts import (
 )
 
 __all__ = [
+    "DIRECTIONS",
     "FORMAT_INSTRUCTION",
     "GEOLOCATION_PROMPT",
     "IMAGE_MARKER",
