@@ -46,7 +46,8 @@ class PairingScore:
         n_items: Questions.
         rotations: Rotations asked of each.
         n_options: K.
-        accuracy: Mean over all rotations of all items; interval by bootstrap over items. The primary figure.
+        accuracy: Mean over all rotations of all items; interval by bootstrap over items (Wilson's when all are right
+            or all wrong). The primary figure.
         accuracy_single: Rotation 0 only, Wilson interval; None when rotation 0 was not asked.
         circular: Items right under every rotation asked, Wilson interval.
         by_position: Recall for each position of the right answer.
@@ -145,7 +146,6 @@ def score_pairing(
     scored = list(predictions)
     _check_uniform(scored)
     by_item = _by_item(scored)
-    correct = [float(p.correct) for p in scored]
     single = [p.correct for p in scored if p.rotation == 0]
     n_circular = sum(all(p.correct for p in group) for group in by_item.values())
     lengths = [p.completion_tokens for p in scored if p.completion_tokens is not None]
@@ -156,7 +156,7 @@ def score_pairing(
         n_items=len(by_item),
         rotations=len(scored) // len(by_item),
         n_options=count,
-        accuracy=bootstrap_interval(correct, clusters=[p.item_id for p in scored], resamples=resamples, seed=seed),
+        accuracy=_accuracy(scored, len(by_item), resamples, seed),
         accuracy_single=wilson_interval(sum(single), len(single)) if single else None,
         circular=wilson_interval(n_circular, len(by_item)),
         by_position=_position_recall(scored, count),
@@ -181,6 +181,19 @@ def option_letters(count: int) -> list[str]:
     ['A', 'B', 'C']
     """
     return [chr(ord("A") + index) for index in range(count)]
+
+
+def _accuracy(predictions: Sequence[Prediction], n_items: int, resamples: int, seed: int) -> Interval:
+    """Mean over all rotations of all items, bootstrap over items.
+
+    When every answer is right, or none, resampling sees no variation; Wilson's interval over the items stands then.
+    """
+    correct = [float(p.correct) for p in predictions]
+    if len(set(correct)) == 1:
+        interval = wilson_interval(n_items if correct[0] else 0, n_items)
+        return dataclasses.replace(interval, n=len(correct))
+    clusters = [p.item_id for p in predictions]
+    return bootstrap_interval(correct, clusters=clusters, resamples=resamples, seed=seed)
 
 
 def _by_item(predictions: Sequence[Prediction]) -> dict[str, list[Prediction]]:

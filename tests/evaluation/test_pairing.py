@@ -110,6 +110,7 @@ def test_score_by_hand() -> None:
 def test_nonsense_only_scores_zero_with_its_reasons() -> None:
     score = score_pairing([predict(f"q{i}", 0, "A", None, status="empty") for i in range(3)], n_options=5)
     assert score.accuracy.estimate == 0.0
+    assert (score.accuracy.low, score.accuracy.high) == pytest.approx((0.0, 1.96**2 / (3 + 1.96**2)), abs=1e-4)
     assert score.failures == {"empty": 3}
     assert score.facts_true_share is None
     assert score.completion_tokens is None
