@@ -43,7 +43,13 @@ MEANINGS: dict[str, str] = {
     "border": BORDER,
 }
 
-MODELS: dict[str, str] = {"base": SKY_BLUE, "sft": ORANGE, "grpo": PURPLE, "sft_labelled": "#8C6D1F", "zero": "#3D2B1F"}
+MODELS: dict[str, str] = {
+    "base": SKY_BLUE,
+    "sft": ORANGE,
+    "grpo": PURPLE,
+    "control": "#8C6D1F",  # supervised with the labels that GRPO used
+    "zero": "#3D2B1F",  # GRPO from the base, without a scaffold
+}
 
 _OTHER_MODELS = ("#332288", "#882255", "#7A7A00", "#8B4513", "#B8336A", "#5B2C83")  # dark, none close to a meaning
 

@@ -13,7 +13,6 @@ import base64
 import functools
 import hashlib
 import html
-import os
 import re
 from collections.abc import Sequence
 from importlib import resources
@@ -30,6 +29,7 @@ from geor1.maps.samples import to_samples
 from geor1.maps.text import clean_text, script_json
 from geor1.maps.thumbnails import ThumbnailStore
 from geor1.records import Prediction
+from geor1.runs import atomic_write_text
 
 SCRIPTS = ("geometry.js", "canvas.js", "card.js", "scene.js", "inspector.js")
 
@@ -146,18 +146,11 @@ def save_map(inspector: folium.Map, path: Path | str) -> Path:
 
     Returns:
         The path.
+
+    Raises:
+        DiskFullError: The disk is full; what was there before stays.
     """
-    path = Path(path)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        with partial.open("w", encoding="utf-8", newline="\n") as file:
-            file.write(inspector.get_root().render())
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
-    return path
+    return atomic_write_text(path, inspector.get_root().render())
 
 
 @functools.cache

@@ -1,13 +1,13 @@
 "use strict";
 /* The page: filters on the right, samples on the map, the worst ones listed first. */
 (function () {
-  const SMALLEST_KM = 0.1, LARGEST_KM = 20015.1, LISTED = 200, BINS = 50;
+  const ALL = -1, SMALLEST_KM = 0.1, LARGEST_KM = 20015.1, LISTED = 200, BINS = 50;
   const byId = (id) => document.getElementById("geor1-" + id);
   const element = (...given) => geor1.element(...given);
   const TASKS = ["geolocation", "pairing"];
 
   geor1.start = function (map, data, outlines) {
-    const scene = new geor1.Scene(data), state = { task: 0, condition: 0, models: new Set(), outcomes: new Set(), km: 0 };
+    const scene = new geor1.Scene(data), state = { task: 0, condition: 0, rotation: 0, models: new Set(), outcomes: new Set(), km: 0 };
     const layer = new geor1.SampleLayer(scene);
     let visible = [], popup = null;
 
@@ -57,7 +57,8 @@
     }
 
     /* ---- filters ---- */
-    const inTask = (index) => scene.cell("task", index) === state.task && scene.cell("condition", index) === state.condition;
+    const inTask = (index) => scene.cell("task", index) === state.task && scene.cell("condition", index) === state.condition
+      && (state.rotation === ALL || scene.cell("rotation", index) === state.rotation);
 
     function passes(index) {
       if (!inTask(index) || !state.models.has(scene.cell("model", index))) return false;
@@ -92,6 +93,10 @@
       if (conditions.size > 1)
         select("condition", [...conditions].map(([id, n]) => [id, data.tables.condition[id] + " (" + geor1.number(n) + ")"]),
           state.condition, (value) => { state.condition = Number(value); enter(true); });
+      const rotations = count((data.columns.rotation || []).filter((_, index) => scene.cell("task", index) === state.task));
+      if (rotations.size > 1)
+        select("rotation", [...[...rotations.keys()].sort((a, b) => a - b).map((turn) => [turn, String(turn)]), [ALL, "all"]],
+          state.rotation, (value) => { state.rotation = Number(value); enter(true); });
       if (data.tables.model.length > 1)
         select("colour", [["meaning", "by outcome"], ["model", "by model"]], scene.colourBy,
           (value) => { scene.colourBy = state.colour = value; buildLegend(); update(); });
@@ -249,6 +254,7 @@
           && data.tables.condition[scene.cell("condition", index)] === "normal")
           ?? range().find((index) => scene.cell("task", index) === state.task);
         state.condition = first === undefined ? 0 : scene.cell("condition", first);
+        state.rotation = first === undefined ? 0 : scene.cell("rotation", first);
       }
       scene.colourBy = state.colour || (state.task === 0 && data.tables.model.length > 1 ? "model" : "meaning");
       map.closePopup();

@@ -75,10 +75,12 @@
       return row;
     }
 
+    apart(row, index) { return Number(row.rotation !== this.cell("rotation", index)); }
+
     siblings(index) {
       const same = this.items.get(this.cell("task", index) + " " + this.cell("item", index));
       return same.filter((other) => other !== index && this.cell("condition", other) === this.cell("condition", index))
-        .map((other) => this.row(other));
+        .map((other) => this.row(other)).sort((a, b) => this.apart(a, index) - this.apart(b, index));
     }
 
     /* n, and the median error (misses count as infinite) or the share right, over the given samples. */

@@ -1,0 +1,35 @@
+"""Plots that every notebook uses: each takes a matplotlib ``ax``, draws on it and gives it back.
+
+Units stand on the axes, one colour means one thing (``geor1.maps.colours``), text from data is never read as markup.
+
+    >>> import matplotlib
+    >>> matplotlib.use("Agg")
+    >>> from matplotlib import pyplot
+    >>> from geor1.maps import plots
+    >>> ax = plots.error_cdf(pyplot.subplots()[1], {"grpo": [12.0, 480.0, float("inf")]})
+    >>> ax.get_xlabel()
+    'error (km)'
+"""
+
+from geor1.maps.plots.contact import contact_sheet
+from geor1.maps.plots.distances import accuracy_bars, error_cdf, error_histogram, outcome_bars
+from geor1.maps.plots.style import STYLE
+from geor1.maps.plots.training import completion_length, moving_mean, reward_curves, zero_variance_share
+from geor1.maps.plots.world import draw_outlines, error_map, place_map, world_axes
+
+__all__ = [
+    "STYLE",
+    "accuracy_bars",
+    "completion_length",
+    "contact_sheet",
+    "draw_outlines",
+    "error_cdf",
+    "error_histogram",
+    "error_map",
+    "moving_mean",
+    "outcome_bars",
+    "place_map",
+    "reward_curves",
+    "world_axes",
+    "zero_variance_share",
+]
