@@ -62,7 +62,7 @@
         if (this.cell("task", index) === 0) continue;
         const key = this.cell("tlat", index) + " " + this.cell("tlon", index), k = count.get(key) || 0;
         count.set(key, k + 1);
-        this.offset.set(index, [8 * Math.sqrt(k) * Math.cos(k * GOLDEN), 8 * Math.sqrt(k) * Math.sin(k * GOLDEN)]);
+        this.offset.set(index, [11 * Math.sqrt(k) * Math.cos(k * GOLDEN), 11 * Math.sqrt(k) * Math.sin(k * GOLDEN)]);
       }
     }
 
