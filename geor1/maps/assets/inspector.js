@@ -28,7 +28,7 @@
       map.setMaxBounds([[-120, -220], [120, 220]]);
       map.on("click", (event) => {
         const hits = layer.pick(event.containerPoint, 9);
-        if (hits.length) open(hits[0], hits);
+        if (hits.length) open(hits[0], layer.pick(event.containerPoint, 16)); // neighbours are paged through
       });
       map.on("mousemove", (event) =>
         map.getContainer().classList.toggle("picking", layer.pick(event.containerPoint, 7).length > 0));
