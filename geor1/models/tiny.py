@@ -123,6 +123,7 @@ def build_tokenizer(words: Iterable[str]) -> PreTrainedTokenizerFast:
     ordered: dict[str, None] = dict.fromkeys((*SPECIAL_TOKENS, UNKNOWN_TOKEN, *ANSWER_TAGS, *TEMPLATE_WORDS))
     for text in words:
         ordered.update(dict.fromkeys(split_words(text)))
+    ordered.pop("<image>", None)  # a marker in prompts, replaced before anything is tokenised
     core = Tokenizer(models.WordLevel({word: index for index, word in enumerate(ordered)}, unk_token=UNKNOWN_TOKEN))
     core.pre_tokenizer = pre_tokenizers.Split(Regex(WORD_PATTERN), behavior="removed", invert=True)
     return PreTrainedTokenizerFast(

@@ -24,6 +24,8 @@ TRAINER_FOLDER = "trainer"  # checkpoints of the trainer inside a run folder
 PRODUCT_FOLDER = "checkpoint"  # the finished model inside a run folder
 LABELS_FILE = "labels_seen.json"
 TIMINGS_FILE = "timings.jsonl"
+# Linear layers of the language model; the vision transformer has modules of the same names, hence the prefix.
+LORA_TARGETS = r".*language_model.*\.(q_proj|k_proj|v_proj|o_proj|gate_proj|up_proj|down_proj)"
 COMPLETE_MARK = "complete"  # written into a trainer checkpoint after everything else
 # Keys of the trainer's log that a resumed run cannot repeat (times, counters that TRL starts anew) or that say nothing.
 NOT_TRACED = ("step_time", "epoch", "total_flos", "num_tokens")
@@ -77,6 +79,18 @@ def trainer_settings(run_dir: Path, *, seed: int, learning_rate: float, steps: i
         "dataloader_pin_memory": not cpu,
         "push_to_hub": False,
     }
+
+
+def lora_settings(rank: int, alpha: int) -> Any:
+    """Low-rank adapters on every linear layer of the language model, none in the vision transformer.
+
+    Args:
+        rank: Rank of the adapters.
+        alpha: Their output is multiplied by alpha / rank.
+    """
+    from peft import LoraConfig
+
+    return LoraConfig(r=rank, lora_alpha=alpha, target_modules=LORA_TARGETS, task_type="CAUSAL_LM")
 
 
 class ResumingMixin:

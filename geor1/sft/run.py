@@ -17,9 +17,6 @@ if TYPE_CHECKING:
     from transformers.processing_utils import ProcessorMixin
     from trl import SFTTrainer
 
-# Linear layers of the language model; the vision transformer has modules of the same names, hence the prefix.
-LORA_TARGETS = r".*language_model.*\.(q_proj|k_proj|v_proj|o_proj|gate_proj|up_proj|down_proj)"
-
 
 def run_sft(config: SftConfig, data: Path, run_dir: Path) -> Path:
     """Fine-tune on the scaffolds of a data folder; a killed run resumes from what lies in ``run_dir``.
@@ -85,12 +82,11 @@ def build_trainer(
         run_dir: The run folder.
         steps: Optimiser steps.
     """
-    from peft import LoraConfig
     from transformers import PrinterCallback
     from trl import SFTConfig as TrlSftConfig
     from trl import SFTTrainer
 
-    from geor1.models.training import ResumingMixin, RunFolderCallback, trainer_settings
+    from geor1.models.training import ResumingMixin, RunFolderCallback, lora_settings, trainer_settings
 
     class ResumingSFTTrainer(ResumingMixin, SFTTrainer):
         pass
@@ -111,9 +107,6 @@ def build_trainer(
         completion_only_loss=True,
         max_length=None,
     )
-    lora = LoraConfig(
-        r=config.lora_rank, lora_alpha=config.lora_alpha, target_modules=LORA_TARGETS, task_type="CAUSAL_LM"
-    )
     trainer = ResumingSFTTrainer(
         model=model,
         args=arguments,
@@ -123,7 +116,7 @@ def build_trainer(
         ),
         processing_class=processor,
         callbacks=[RunFolderCallback(run_dir, "02 scaffold SFT", steps)],
-        peft_config=lora if config.lora else None,
+        peft_config=lora_settings(config.lora_rank, config.lora_alpha) if config.lora else None,
     )
     trainer.remove_callback(PrinterCallback)
     return trainer

@@ -1,0 +1,167 @@
+"""Parameters of stage 03."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from geor1.grpo.rewards import PRESETS, RewardWeights
+from geor1.runs import ConfigError
+
+LOSS_TYPES = ("grpo", "dr_grpo", "dapo", "bnpo")  # the names are TRL's
+SCALINGS = ("group", "batch", "none")
+ORDERS = ("random", "easy_to_hard")
+SCHEDULES = ("constant", "linear")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class GrpoConfig:
+    """How the policy is improved on pairing questions, with no label but which candidate is the same place.
+
+    Attributes:
+        steps: Optimiser steps.
+        prompts_per_step: Questions B of an optimiser step.
+        group_size: Completions G sampled for each question.
+        prompts_per_pass: Questions a forward pass (gradient accumulation covers the rest); 0 for all.
+        max_questions: Training questions used, the first of the file; 0 for all. Fewer than consumed are seen again.
+        learning_rate: Peak learning rate of AdamW.
+        schedule: ``constant`` or ``linear`` (decay to zero), both after the warm-up.
+        warmup_steps: Steps of linear warm-up.
+        weight_decay: AdamW's.
+        adam_beta2: AdamW's second decay.
+        max_grad_norm: Gradients are clipped to this norm.
+        temperature: Sampling temperature.
+        max_completion_tokens: Tokens at which a completion is cut (and then earns no accuracy reward).
+        num_iterations: Optimiser steps taken on each batch of completions, mu in the GRPO paper.
+        beta: Weight of the KL divergence from the start checkpoint; 0 needs no reference model.
+        epsilon: Clipping range of the probability ratio below 1.
+        epsilon_high: Clipping range above 1; 0.0 takes ``epsilon``.
+        loss_type: ``grpo`` (mean over tokens, then completions), ``dr_grpo``, ``dapo`` or ``bnpo``; see TRL.
+        scale_rewards: Divide advantages by the ``group``'s or ``batch``'s standard deviation, or ``none``.
+        reward_preset: ``corrected``, or ``released_code`` for the authors' shipped functions.
+        accuracy_correct: Accuracy value of a right answer.
+        accuracy_wrong: Accuracy value of anything else.
+        weight_accuracy: Weight of the accuracy term.
+        weight_format: Weight of the format term.
+        weight_length: Weight of the length term.
+        weight_repetition: Weight of the repetition term.
+        reward_max_length: Tokens at which the length term ends.
+        freeze_vision: Keep the vision transformer as it is.
+        lora: Train low-rank adapters of the language model (merged at the end) instead of all weights.
+        lora_rank: Rank of the adapters.
+        lora_alpha: Scale of the adapters; their output is multiplied by alpha / rank.
+        skip_flat_groups: Leave groups whose completions all earned the same out of the scoring pass; they carry no
+            gradient, so the update is the same (not done while ``beta`` > 0, where they do).
+        order: ``random``, or ``easy_to_hard`` by how much the negatives resemble the right tile.
+        eval_every: Steps between greedy evaluations on held-out questions; 0 for none.
+        n_eval: Held-out questions evaluated, spread over the test file. They steer nothing.
+        rollouts_every: Steps between logged sample rollouts (two whole groups each).
+        rows_per_batch: Completions decoded at a time at most; bounds memory.
+        seed: Seed of order and sampling.
+        save_steps: Steps between resumable checkpoints, a multiple of ``num_iterations``.
+        image_cache_mb: Memory for decoded images, MiB.
+        threads: CPU threads.
+    """
+
+    steps: int = 60
+    prompts_per_step: int = 32
+    group_size: int = 8
+    prompts_per_pass: int = 0
+    max_questions: int = 0
+    learning_rate: float = 2.0e-4
+    schedule: str = "constant"
+    warmup_steps: int = 5
+    weight_decay: float = 0.0
+    adam_beta2: float = 0.98
+    max_grad_norm: float = 1.0
+    temperature: float = 1.0
+    max_completion_tokens: int = 160
+    num_iterations: int = 1
+    beta: float = 0.0
+    epsilon: float = 0.2
+    epsilon_high: float = 0.0
+    loss_type: str = "grpo"
+    scale_rewards: str = "group"
+    reward_preset: str = "corrected"
+    accuracy_correct: float = 1.0
+    accuracy_wrong: float = 0.0
+    weight_accuracy: float = 1.0
+    weight_format: float = 1.0
+    weight_length: float = 1.0
+    weight_repetition: float = 1.0
+    reward_max_length: int = 1024
+    freeze_vision: bool = False
+    lora: bool = False
+    lora_rank: int = 16
+    lora_alpha: int = 32
+    skip_flat_groups: bool = True
+    order: str = "random"
+    eval_every: int = 10
+    n_eval: int = 96
+    rollouts_every: int = 10
+    rows_per_batch: int = 512
+    seed: int = 0
+    save_steps: int = 10
+    image_cache_mb: int = 1024
+    threads: int = 2
+
+    def __post_init__(self) -> None:
+        at_least = {
+            1: (
+                "steps",
+                "prompts_per_step",
+                "max_completion_tokens",
+                "num_iterations",
+                "reward_max_length",
+                "lora_rank",
+                "lora_alpha",
+                "n_eval",
+                "rollouts_every",
+                "rows_per_batch",
+                "save_steps",
+                "image_cache_mb",
+                "threads",
+            ),
+            2: ("group_size",),
+            0: (
+                "prompts_per_pass",
+                "max_questions",
+                "warmup_steps",
+                "weight_decay",
+                "beta",
+                "epsilon_high",
+                "eval_every",
+            ),
+        }
+        for least, names in at_least.items():
+            for name in names:
+                if getattr(self, name) < least:
+                    raise ConfigError(f"{name}: expected at least {least}, got {getattr(self, name)}")
+        for name in ("learning_rate", "max_grad_norm", "temperature", "epsilon"):
+            if getattr(self, name) <= 0:
+                raise ConfigError(f"{name}: expected more than 0, got {getattr(self, name)}")
+        choices = {"loss_type": LOSS_TYPES, "scale_rewards": SCALINGS, "order": ORDERS, "schedule": SCHEDULES}
+        for name, known in {**choices, "reward_preset": PRESETS}.items():
+            if getattr(self, name) not in known:
+                raise ConfigError(f"{name}: expected one of {known}, got {getattr(self, name)!r}")
+        if self.prompts_per_step % self.pass_size:
+            raise ConfigError(f"prompts_per_pass: expected a divisor of {self.prompts_per_step}, got {self.pass_size}")
+        if self.save_steps % self.num_iterations:
+            raise ConfigError(
+                f"save_steps: expected a multiple of num_iterations={self.num_iterations}, got {self.save_steps}; "
+                "only there does no unfinished batch of completions get lost"
+            )
+
+    @property
+    def pass_size(self) -> int:
+        """Questions a forward pass."""
+        return self.prompts_per_pass or self.prompts_per_step
+
+    @property
+    def weights(self) -> RewardWeights:
+        """Weights of the reward terms."""
+        return RewardWeights(
+            accuracy=self.weight_accuracy,
+            format=self.weight_format,
+            length=self.weight_length,
+            repetition=self.weight_repetition,
+        )

@@ -1,0 +1,248 @@
+"""Stage 03: improve a checkpoint by GRPO on pairing questions."""
+
+from __future__ import annotations
+
+import math
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from geor1.grpo.config import GrpoConfig
+from geor1.grpo.data import (
+    consumption_order,
+    images_of,
+    letters_of,
+    load_questions,
+    prompt_of,
+    spread,
+    to_dataset,
+)
+from geor1.grpo.rewards import AccuracyReward, make_rewards
+from geor1.models.encoding import PromptEncoder
+from geor1.models.generate import end_tokens, generate
+from geor1.models.loading import load_model, load_processor, save_checkpoint
+from geor1.records import Question
+from geor1.runs import announce, append_metrics, read_metrics
+
+if TYPE_CHECKING:
+    from transformers.processing_utils import ProcessorMixin
+
+    from geor1.grpo.trainer import GroupTrainer
+
+HeldOut = Callable[[Any], dict[str, float]]
+
+
+def run_grpo(config: GrpoConfig, data: Path, checkpoint: Path, run_dir: Path) -> Path:
+    """Train on the questions of a data folder; a killed run resumes from what lies in ``run_dir``.
+
+    Args:
+        config: Parameters.
+        data: Run folder of stage 01 (``questions_train.jsonl``, ``questions_test.jsonl`` and their images).
+        checkpoint: The model to start from: stage 02's product, or a base (Geo-R1-Zero).
+        run_dir: Where products go: ``checkpoint/``, ``metrics.jsonl``, ``rollouts.jsonl``, ``labels_seen.json``.
+
+    Returns:
+        ``run_dir / "checkpoint"``.
+
+    Raises:
+        RecordError: Missing, empty or malformed questions.
+        ImageReadError: An image that cannot be read.
+        ModelLoadError: A checkpoint that cannot be loaded.
+    """
+    from geor1.models.speed import use_fast_vision
+    from geor1.models.training import PRODUCT_FOLDER, finish, labels_seen, prepare, resume_point
+
+    data, run_dir = Path(data), Path(run_dir)
+    prepare(run_dir, config.threads)
+    questions = load_questions(data, "train")[: config.max_questions or None]
+    needed = math.ceil(config.steps / config.num_iterations) * config.prompts_per_step
+    consumed = [questions[place] for place in consumption_order(questions, needed, config.order, config.seed)]
+    model, processor = use_fast_vision(load_model(checkpoint)), load_processor(checkpoint)
+    if config.freeze_vision:
+        model.model.visual.requires_grad_(False)
+    encoder = PromptEncoder(processor, limit_bytes=config.image_cache_mb << 20)
+    held_out = None
+    if config.eval_every:
+        held_out = held_out_accuracy(config, spread(load_questions(data, "test"), config.n_eval), data, processor)
+    resume = resume_point(run_dir)
+    if resume is not None:
+        announce(f"03_grpo: resuming from {resume.name} of {config.steps} steps")
+    elif held_out is not None:
+        append_metrics(run_dir, 0, **held_out(model))
+    trainer = build_trainer(config, model, processor, encoder, to_dataset(consumed, data), held_out, run_dir)
+    trainer.train(resume_from_checkpoint=None if resume is None else str(resume))
+    trained = trainer.accelerator.unwrap_model(trainer.model)
+    if config.lora:
+        trained = trained.merge_and_unload()
+    shutil.rmtree(run_dir / PRODUCT_FOLDER, ignore_errors=True)
+    product = save_checkpoint(trained.eval(), processor, run_dir / PRODUCT_FOLDER)
+    labels = count_labels({question.question_id for question in consumed}, before=labels_seen(checkpoint))
+    finish(run_dir, labels, _summary(run_dir))
+    return product
+
+
+def build_trainer(
+    config: GrpoConfig,
+    model: Any,
+    processor: ProcessorMixin,
+    encoder: PromptEncoder,
+    dataset: Any,
+    held_out: HeldOut | None,
+    run_dir: Path,
+) -> GroupTrainer:
+    """The shared-prefix trainer with our rewards on a dataset in the order of consumption.
+
+    Args:
+        config: Parameters.
+        model: The policy to improve.
+        processor: Its processor.
+        encoder: Encodes prompts; its image cache is kept.
+        dataset: From :func:`geor1.grpo.data.to_dataset`.
+        held_out: Figures on held-out questions, or None.
+        run_dir: The run folder.
+    """
+    from transformers import PrinterCallback
+
+    from geor1.grpo.trainer import GroupTrainer
+    from geor1.models.training import RunFolderCallback, lora_settings
+
+    rewards, weights = make_rewards(
+        preset=config.reward_preset,
+        weights=config.weights,
+        correct=config.accuracy_correct,
+        wrong=config.accuracy_wrong,
+        max_length=config.reward_max_length,
+        tokenizer=processor.tokenizer,
+        end_token_ids=end_tokens(model, processor.tokenizer),
+    )
+    trainer = GroupTrainer(
+        encoder=encoder,
+        run_dir=run_dir,
+        skip_flat_groups=config.skip_flat_groups,
+        rows_per_batch=config.rows_per_batch,
+        rollouts_every=config.rollouts_every,
+        held_out=held_out,
+        eval_every=config.eval_every,
+        model=model,
+        reward_funcs=rewards,
+        args=trl_settings(config, run_dir, weights),
+        train_dataset=dataset,
+        processing_class=processor,
+        callbacks=[RunFolderCallback(run_dir, "03 GRPO", config.steps)],
+        peft_config=lora_settings(config.lora_rank, config.lora_alpha) if config.lora else None,
+    )
+    trainer.remove_callback(PrinterCallback)
+    return trainer
+
+
+def trl_settings(config: GrpoConfig, run_dir: Path, reward_weights: list[float]) -> Any:
+    """Our parameters as TRL's ``GRPOConfig``.
+
+    Args:
+        config: Parameters.
+        run_dir: The run folder.
+        reward_weights: In the order of the reward functions.
+    """
+    from trl import GRPOConfig
+
+    from geor1.models.training import trainer_settings
+
+    passes = config.prompts_per_step // config.pass_size
+    settings = trainer_settings(
+        run_dir, seed=config.seed, learning_rate=config.learning_rate, steps=config.steps, save_steps=config.save_steps
+    )
+    return GRPOConfig(
+        **settings,
+        per_device_train_batch_size=config.pass_size * config.group_size,
+        gradient_accumulation_steps=passes,
+        steps_per_generation=passes,
+        num_generations=config.group_size,
+        lr_scheduler_type="constant_with_warmup" if config.schedule == "constant" else "linear",
+        warmup_steps=config.warmup_steps,
+        weight_decay=config.weight_decay,
+        adam_beta2=config.adam_beta2,
+        max_grad_norm=config.max_grad_norm,
+        temperature=config.temperature,
+        max_completion_length=config.max_completion_tokens,
+        num_iterations=config.num_iterations,
+        beta=config.beta,
+        epsilon=config.epsilon,
+        epsilon_high=config.epsilon_high or None,
+        loss_type=config.loss_type,
+        scale_rewards=config.scale_rewards,
+        reward_weights=reward_weights,
+        shuffle_dataset=False,
+    )
+
+
+def held_out_accuracy(config: GrpoConfig, questions: list[Question], data: Path, processor: ProcessorMixin) -> HeldOut:
+    """Greedy accuracy on questions that training never sees, by the strict judgement of the accuracy reward.
+
+    Args:
+        config: Parameters.
+        questions: Held-out questions.
+        data: Folder that their image paths are relative to.
+        processor: The model's processor.
+
+    Returns:
+        A function of the model that gives ``heldout/accuracy``, ``heldout/ended`` (shares) and ``heldout/mean_length``
+        (tokens).
+    """
+    encoder = PromptEncoder(processor, limit_bytes=config.image_cache_mb << 20)
+    prompts = [prompt_of(question) for question in questions]
+    images = [images_of(question, data) for question in questions]
+    judge = AccuracyReward()
+
+    def evaluate(model: Any) -> dict[str, float]:
+        answers = generate(
+            model,
+            processor,
+            prompts,
+            images,
+            max_new_tokens=config.max_completion_tokens,
+            batch_size=64,
+            encoder=encoder,
+        )
+        outcomes = judge.outcomes(
+            [answer.text for answer in answers],
+            answer=[question.answer for question in questions],
+            letters=[letters_of(question) for question in questions],
+            finished=[answer.finished for answer in answers],
+        )
+        count = len(questions)
+        return {
+            "heldout/accuracy": outcomes.count("correct") / count,
+            "heldout/ended": sum(answer.finished for answer in answers) / count,
+            "heldout/mean_length": sum(answer.completion_tokens for answer in answers) / count,
+        }
+
+    return evaluate
+
+
+def count_labels(question_ids: set[str], *, before: int) -> dict[str, Any]:
+    """What ``labels_seen.json`` says: each distinct question consumed is one pairing label.
+
+    Args:
+        question_ids: Distinct questions whose answers rewarded the policy.
+        before: Pairing labels that the start checkpoint had seen.
+    """
+    return {
+        "pairing_labels_seen": before + len(question_ids),
+        "detail": {"start_checkpoint": before, "questions": len(question_ids)},
+    }
+
+
+def _summary(run_dir: Path) -> dict[str, Any]:
+    rows = read_metrics(run_dir)
+    steps = [row for row in rows if row["step"] > 0]
+    last = steps[-10:]
+    wanted = ("reward", "rewards/accuracy/mean", "rewards/mcq_reward/mean", "frac_reward_zero_std", "entropy")
+    means = {}
+    for name in wanted:
+        values = [row[name] for row in last if row.get(name) is not None]
+        if values:
+            means[name] = sum(values) / len(values)
+    held_out = [row["heldout/accuracy"] for row in rows if "heldout/accuracy" in row]
+    first_and_last = {"heldout_accuracy_first": held_out[0], "heldout_accuracy_last": held_out[-1]} if held_out else {}
+    return {"steps": len(steps), **means, **first_and_last}

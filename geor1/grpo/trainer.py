@@ -1,0 +1,243 @@
+"""TRL's GRPOTrainer with each prompt and its images computed once instead of once a completion.
+
+The algorithm stays TRL's: advantages, losses, clipping, KL, metrics, optimiser. Replaced are, through the hooks below,
+how completions are sampled and how they are scored (:mod:`geor1.grpo.rollout`, :mod:`geor1.grpo.prefix`), and that a
+group of completions is never split over forward passes. The hooks are private to TRL 1.16; a test on their signatures
+fails first when an upgrade moves them.
+
+Axis letters: B prompts, G completions of a group, N = B*G rows, P prompt tokens, C completion tokens.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from trl import GRPOTrainer
+
+from geor1.grpo.prefix import score_completions
+from geor1.grpo.rollout import Rollouts, roll_out
+from geor1.models.encoding import EncodedPrompt, PromptEncoder
+from geor1.models.training import ResumingMixin
+
+ROLLOUTS_FILE = "rollouts.jsonl"
+GROUPS_LOGGED = 2
+
+
+@dataclasses.dataclass(frozen=True)
+class _Pass:
+    """What one forward pass scores: its prompts, and the rows of its completions in the generation batch."""
+
+    prompts: Sequence[EncodedPrompt]
+    rows: range
+    flat: list[bool] | None  # per group: advantages all zero, so no gradient is needed; None: score everything
+
+
+class GroupTrainer(ResumingMixin, GRPOTrainer):
+    """GRPOTrainer on rows of :func:`geor1.grpo.data.to_dataset`.
+
+    Args:
+        encoder: Encodes prompts and remembers decoded images.
+        run_dir: Where ``rollouts.jsonl`` goes.
+        skip_flat_groups: As in :class:`geor1.grpo.config.GrpoConfig`.
+        rows_per_batch: Completions decoded at a time at most.
+        rollouts_every: Steps between logged rollouts.
+        held_out: Called with the model after each step number that it wants (see ``eval_every``); its figures join
+            that step's log line.
+        eval_every: Steps between calls of ``held_out``; 0 for none.
+        **settings: GRPOTrainer's own arguments.
+
+    Raises:
+        NotImplementedError: Several processes, or a sampling backend other than this one.
+    """
+
+    def __init__(
+        self,
+        *,
+        encoder: PromptEncoder,
+        run_dir: Path,
+        skip_flat_groups: bool = True,
+        rows_per_batch: int = 512,
+        rollouts_every: int = 10,
+        held_out: Callable[[Any], dict[str, float]] | None = None,
+        eval_every: int = 0,
+        **settings: Any,
+    ) -> None:
+        super().__init__(**settings)
+        if self.accelerator.num_processes > 1 or self.use_vllm:
+            raise NotImplementedError("the shared-prefix trainer runs in one process and samples with its own decoder")
+        self._encoder = encoder
+        self._run_dir = Path(run_dir)
+        self._skip_flat = skip_flat_groups and self.beta == 0.0
+        self._rows_per_batch = rows_per_batch
+        self._rollouts_every = rollouts_every
+        self._held_out = held_out
+        self._eval_every = eval_every
+        self._encoded: list[EncodedPrompt] = []  # prompts of the generation batch, each once
+        self._images: list[list[str]] = []  # image paths of each row of the generation batch
+        self._sampled: Rollouts | None = None
+        self._pass = _Pass(prompts=(), rows=range(0), flat=None)
+        self._passes: list[tuple[dict[str, Any], _Pass]] = []
+
+    def core(self, model: Any = None) -> Any:
+        """The plain Qwen-VL model inside wrappers and adapters."""
+        model = self.accelerator.unwrap_model(self.model if model is None else model)
+        return model.get_base_model() if hasattr(model, "peft_config") else model
+
+    # ---- sampling
+
+    def _tokenize_prompts(self, prompts: list) -> tuple[list[list[int]], None, dict[str, Any]]:
+        group = self.num_generations
+        rows = range(0, len(prompts), group)
+        for first in rows:
+            alike = range(first, min(first + group, len(prompts)))
+            if any(self._images[row] != self._images[first] or prompts[row] != prompts[first] for row in alike):
+                raise ValueError(f"rows {first} to {first + group - 1}: expected copies of one question")
+        self._encoded = [self._encoder.encode(prompts[row][0]["content"], self._images[row]) for row in rows]
+        self._pass = _Pass(prompts=self._encoded, rows=range(len(prompts)), flat=None)
+        return [self._encoded[row // group].input_ids for row in range(len(prompts))], None, {}
+
+    def _generate_single_turn(
+        self,
+        prompt_ids: list,
+        images: Any,
+        multimodal_fields: dict[str, Any],
+        num_generations: int,
+        has_tool_images: bool = False,
+    ) -> tuple[list[list[int]], None]:
+        self._sampled = roll_out(
+            self.core(),
+            self._encoder,
+            self._encoded,
+            group_size=num_generations,
+            max_new_tokens=self.max_completion_length,
+            temperature=self.temperature,
+            seed=rollout_seed(self.args.seed, self.state.global_step),
+            eos_token_ids=tuple(self.eos_token_ids),
+            rows_per_batch=self._rows_per_batch,
+        )
+        return self._sampled.completion_ids, None
+
+    # ---- whole groups in every forward pass
+
+    def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
+        self._images = [row["images"] for row in inputs]
+        texts = [{name: value for name, value in row.items() if name != "images"} for row in inputs]
+        output = super()._generate_and_score_completions(texts)
+        if self.state.global_step % self._rollouts_every == 0 or self.state.global_step + 1 == self.state.max_steps:
+            self._log_rollouts(inputs)
+        return output
+
+    def _prepare_inputs(self, generation_batch: Any) -> dict[str, Any]:
+        if not self.model.training:
+            return super()._prepare_inputs(generation_batch)
+        if self._step % (self.args.steps_per_generation * self.num_iterations) == 0 or not self._passes:
+            self._passes = self._split(self._generate_and_score_completions(generation_batch))
+        inputs, self._pass = self._passes[self._step % self.args.steps_per_generation]
+        return inputs
+
+    def _split(self, batch: dict[str, Any]) -> list[tuple[dict[str, Any], _Pass]]:
+        """Cut a generation batch into forward passes of whole groups, in order."""
+        rows = batch["advantages"].shape[0]
+        size, group = rows // self.args.steps_per_generation, self.num_generations
+        if size % group:
+            raise ValueError(f"a forward pass of {size} rows splits groups of {group}; set a multiple")
+        passes = []
+        for first in range(0, rows, size):
+            part = {
+                name: value[first : first + size] if torch.is_tensor(value) and value.ndim else value
+                for name, value in batch.items()
+            }
+            flat = None
+            if self._skip_flat:
+                flat = (part["advantages"].view(-1, group) == 0).all(1).tolist()
+                flat[0] = flat[0] and not all(flat)  # something must carry the graph of the backward pass
+            prompts = self._encoded[first // group : (first + size) // group]
+            passes.append((part, _Pass(prompts=prompts, rows=range(first, first + size), flat=flat)))
+        return passes
+
+    # ---- scoring
+
+    def _get_per_token_logps_and_entropies(
+        self,
+        model: Any,
+        input_ids: torch.Tensor,
+        attention_mask: torch.Tensor,
+        logits_to_keep: int,
+        batch_size: int | None = None,
+        compute_entropy: bool = False,
+        compute_aux_loss: bool = False,
+        **images: Any,
+    ) -> tuple[torch.Tensor, torch.Tensor | None, None]:
+        tokens, mask = input_ids[:, -logits_to_keep:], attention_mask[:, -logits_to_keep:]
+        group = self.num_generations
+        groups = range(len(self._pass.prompts))
+        live = [index for index in groups if self._pass.flat is None or not self._pass.flat[index]]
+        at_once = max(1, (batch_size or input_ids.shape[0]) // group)
+        log_probs, entropies = self._sampled_scores(mask)
+        for first in range(0, len(live), at_once):
+            chosen = live[first : first + at_once]
+            rows = torch.tensor([index * group + member for index in chosen for member in range(group)])
+            rows = rows.to(tokens.device)
+            stacked = self._encoder.stack([self._pass.prompts[index] for index in chosen]).to(tokens.device)
+            with self.accelerator.autocast():
+                scores = score_completions(
+                    self.core(model),
+                    stacked,
+                    tokens[rows],
+                    mask[rows],
+                    temperature=self.temperature,
+                    with_entropy=compute_entropy,
+                )
+            log_probs = log_probs.index_copy(0, rows, scores.log_probs)
+            if scores.entropies is not None:
+                entropies = entropies.index_copy(0, rows, scores.entropies)
+        return log_probs, entropies if compute_entropy else None, None
+
+    def _sampled_scores(self, mask: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Scores [N, C] noted while sampling, which flat groups keep; zeros where everything is scored anew."""
+        log_probs = torch.zeros(mask.shape, device=mask.device)
+        entropies = torch.zeros_like(log_probs)
+        if self._pass.flat is None or self._sampled is None:
+            return log_probs, entropies
+        for place, row in enumerate(self._pass.rows):
+            if self._pass.flat[place // self.num_generations]:
+                count = int(mask[place].sum())
+                log_probs[place, :count] = torch.tensor(self._sampled.log_probs[row][:count])
+                entropies[place, :count] = torch.tensor(self._sampled.entropies[row][:count])
+        return log_probs, entropies
+
+    # ---- what is written
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        """TRL's log line, joined at every ``eval_every``-th step by the held-out figures."""
+        step = self.state.global_step
+        due = self._eval_every and (step % self._eval_every == 0 or step == self.state.max_steps)
+        if due and self._held_out is not None and "loss" in logs:
+            logs.update(self._held_out(self.core()))
+        super().log(logs, start_time)
+
+    def _log_rollouts(self, inputs: list[dict[str, Any]]) -> None:
+        """Append whole groups of the generation batch to ``rollouts.jsonl``."""
+        with (self._run_dir / ROLLOUTS_FILE).open("a", encoding="utf-8") as file:
+            for row in range(min(len(inputs), GROUPS_LOGGED * self.num_generations)):
+                record = {
+                    "step": self.state.global_step + 1,
+                    "question_id": inputs[row].get("question_id"),
+                    "images": [os.path.relpath(path, self._run_dir) for path in self._images[row]],
+                    "answer": inputs[row].get("answer"),
+                    "completion": self._logs["completion"][row][0]["content"],
+                    "rewards": {name: values[row] for name, values in self._logs["rewards"].items()},
+                    "advantage": self._logs["advantages"][row],
+                }
+                file.write(json.dumps(record, ensure_ascii=False) + "\n")
+
+
+def rollout_seed(seed: int, step: int) -> int:
+    """Seed of the sampling at an optimiser step: a resumed run draws what an uninterrupted one would."""
+    return (seed * 1_000_003 + step) % 2**63
