@@ -33,7 +33,7 @@ import torch
 from PIL import Image
 
 from geor1.answers import geolocation_prompt, pairing_prompt, to_messages
-from geor1.models.cpu_vision import batch_vision_windows
+from geor1.models.speed import use_fast_vision
 from geor1.models.tiny import build_model, build_processor, build_tokenizer, split_words
 from geor1.world.gazetteer import City, cities
 from geor1.world.layers import describe_place
@@ -42,7 +42,10 @@ from geor1.world.scene import DIRECTIONS, FEATURES, neighbourhood
 
 LETTERS = "ABCDEFGH"
 CUES = ("climate", "hemisphere", "traffic", "coast", "relief")
-TASKS = {"describe_all": 0.52, "describe_one": 0.14, "compare_texts": 0.24, "answer_at_once": 0.05, "geography": 0.05}
+# Examples of each task in a step. Tasks share every step (alternating whole batches between them learns far slower)
+# but run as one batch each, so that little is padded.
+TASKS = {"describe_panorama": 12, "describe_tile": 8, "describe_all": 12, "compare_texts": 10, "answer_at_once": 1,
+         "guess_position": 2, "geography": 3}
 STOCK = 2500
 MARGIN = 1_000_000  # scene seeds from here on are never used by data synthesis
 
@@ -65,7 +68,7 @@ class Example:
 
 
 class Lessons:
-    """Endless examples, one task a batch so that little is padded."""
+    """Endless examples of every task."""
 
     def __init__(self, processor: Any, seed: int) -> None:
         self.rng = np.random.default_rng([seed, 7])
@@ -73,9 +76,8 @@ class Lessons:
         self.cities = list(cities("train"))
         self.stock: dict[str, list[View]] = {"ground": [], "satellite": []}
 
-    def batch(self, size: int) -> list[Example]:
-        task = str(self.rng.choice(list(TASKS), p=list(TASKS.values())))
-        return [getattr(self, "_" + task)() for _ in range(size)]
+    def step(self) -> dict[str, list[Example]]:
+        return {task: [getattr(self, "_" + task)() for _ in range(n)] for task, n in TASKS.items()}
 
     def _view(self, kind: str) -> View:
         """A picture of a random city; three in four come from the stock, each is shown about four times."""
@@ -111,21 +113,26 @@ class Lessons:
         prompt = f"Ground panorama: <image> Satellite tiles: {shown} Describe every picture."
         return Example(prompt, " ".join(parts), views)
 
-    def _describe_one(self) -> Example:
+    def _describe_panorama(self) -> Example:
         view = self._view("ground")
         caption = f"{listing(view.facts)} . {cues(view.facts)} ."
         return Example("Ground panorama: <image> Describe it.", caption, [view])
+
+    def _describe_tile(self) -> Example:
+        view = self._view("satellite")
+        return Example("Satellite tile: <image> Describe it.", f"{listing(view.facts)} .", [view])
 
     def _compare_texts(self) -> Example:
         k = int(self.rng.integers(3, 7))
         return compare_example(self.rng, k)
 
     def _answer_at_once(self) -> Example:
-        if self.rng.random() < 0.7:
-            views = self._views(5)
-            letter = LETTERS[int(self.rng.integers(len(views) - 1))]
-            answer = f"<think> I look at the tiles . </think> <answer> {letter} </answer>"
-            return Example(pairing_prompt(LETTERS[: len(views) - 1]), answer, views)
+        views = self._views(5)
+        letter = LETTERS[int(self.rng.integers(len(views) - 1))]
+        answer = f"<think> I look at the tiles . </think> <answer> {letter} </answer>"
+        return Example(pairing_prompt(LETTERS[: len(views) - 1]), answer, views)
+
+    def _guess_position(self) -> Example:
         city = self.cities[int(self.rng.integers(len(self.cities)))]
         answer = f"<think> I look at the panorama . </think> <answer> {coordinates(city)} </answer>"
         return Example(geolocation_prompt(), answer, [self._view("ground")])
@@ -200,18 +207,18 @@ def vocabulary() -> list[str]:
     return list(dict.fromkeys(word for text in texts for word in split_words(text)))
 
 
-class Batches(torch.utils.data.IterableDataset):
+class Steps(torch.utils.data.IterableDataset):
     """Tokenised batches, made in a worker process."""
 
-    def __init__(self, processor: Any, seed: int, size: int) -> None:
-        self.processor, self.seed, self.size = processor, seed, size
+    def __init__(self, processor: Any, seed: int) -> None:
+        self.processor, self.seed = processor, seed
 
-    def __iter__(self) -> Iterator[dict[str, torch.Tensor]]:
+    def __iter__(self) -> Iterator[dict[str, dict[str, torch.Tensor]]]:
         torch.set_num_threads(1)
         worker = torch.utils.data.get_worker_info()
         lessons = Lessons(self.processor, self.seed + 1000 * (worker.id if worker else 0))
         while True:
-            yield collate(self.processor, lessons.batch(self.size))
+            yield {task: collate(self.processor, examples) for task, examples in lessons.step().items()}
 
 
 def collate(processor: Any, examples: list[Example]) -> dict[str, torch.Tensor]:
@@ -240,31 +247,49 @@ def collate(processor: Any, examples: list[Example]) -> dict[str, torch.Tensor]:
     return dict(full)
 
 
-def train(model: Any, processor: Any, *, steps: int, batch_size: int, learning_rate: float, seed: int) -> None:
+def train(model: Any, processor: Any, *, steps: int, learning_rate: float, seed: int) -> None:
     """Plain next-token training with a one-cycle learning rate."""
-    loader = torch.utils.data.DataLoader(Batches(processor, seed, batch_size), batch_size=None, num_workers=1)
+    loader = torch.utils.data.DataLoader(Steps(processor, seed), batch_size=None, num_workers=1)
     optimiser = torch.optim.AdamW(model.parameters(), lr=learning_rate, weight_decay=0.01, betas=(0.9, 0.98))
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, learning_rate, total_steps=steps, pct_start=0.06)
     model.train()
     started, running = time.time(), {}
-    for step, batch in zip(range(1, steps + 1), loader, strict=False):
-        labels = batch.pop("labels")
-        hidden = model.model(**batch, use_cache=False).last_hidden_state
-        targets = labels[:, 1:]
-        logits = model.lm_head(hidden[:, :-1][targets != -100])
-        loss = torch.nn.functional.cross_entropy(logits, targets[targets != -100])
+    examples = sum(TASKS.values())
+    concluding = torch.tensor(processor.tokenizer.convert_tokens_to_ids(["tile", "<answer>"]))
+    for step, batches in zip(range(1, steps + 1), loader, strict=False):
         optimiser.zero_grad()
-        loss.backward()
+        for task, batch in batches.items():
+            loss = completion_loss(model, batch, concluding)
+            (loss * TASKS[task] / examples).backward()
+            running[task] = 0.9 * running.get(task, loss.item()) + 0.1 * loss.item()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimiser.step()
         schedule.step()
-        kind = ("text", "one", "many")[min(2, len(batch.get("image_grid_thw", [])) // batch_size)]
-        running[kind] = 0.9 * running.get(kind, loss.item()) + 0.1 * loss.item()
         if step % 25 == 0:
-            shown = " ".join(f"{name} {value:.4f}" for name, value in sorted(running.items()))
-            print(f"step {step}/{steps} loss {shown} {time.time() - started:.0f} s", flush=True)
-        if step % 200 == 0 and os.environ.get("PRETRAIN_CHECKPOINT"):
+            shown = " ".join(f"{name} {value:.3f}" for name, value in running.items())
+            print(f"step {step}/{steps} {shown} {time.time() - started:.0f} s", flush=True)
+        if step % 100 == 0 and os.environ.get("PRETRAIN_CHECKPOINT"):
             torch.save(model.state_dict(), os.environ["PRETRAIN_CHECKPOINT"])
+
+
+def completion_loss(model: Any, batch: dict[str, torch.Tensor], concluding: torch.Tensor) -> torch.Tensor:
+    """Cross-entropy of one batch: the mean over its completion tokens plus the mean over its concluding letters.
+
+    Two of a comparison's hundred tokens are its conclusion; in a plain mean they are never learnt.
+
+    Args:
+        model: The model.
+        batch: From :func:`collate`.
+        concluding: Ids of the words that a concluding letter follows.
+    """
+    targets = batch.pop("labels")[:, 1:]
+    counted = targets != -100
+    hidden = model.model(**batch, use_cache=False).last_hidden_state
+    losses = torch.nn.functional.cross_entropy(
+        model.lm_head(hidden[:, :-1][counted]), targets[counted], reduction="none"
+    )
+    letters = torch.isin(batch["input_ids"][:, :-1], concluding)[counted]
+    return losses[~letters].mean() + (losses[letters].mean() if letters.any() else 0.0)
 
 
 def save(model: Any, processor: Any, out: Path, arguments: argparse.Namespace) -> None:
@@ -281,8 +306,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--steps", type=int, default=2400)
-    parser.add_argument("--batch-size", type=int, default=32)
-    parser.add_argument("--learning-rate", type=float, default=1.5e-3)
+    parser.add_argument("--learning-rate", type=float, default=1.2e-3)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=2)
     arguments = parser.parse_args()
@@ -291,12 +315,9 @@ def main() -> None:
     tokenizer = build_tokenizer(vocabulary())
     processor = build_processor(tokenizer)
     model = build_model(tokenizer, seed=arguments.seed)
-    batch_vision_windows(model)
+    use_fast_vision(model)
     print(f"{sum(p.numel() for p in model.parameters()) / 1e6:.2f} M parameters, {len(tokenizer)} words", flush=True)
-    train(
-        model, processor, steps=arguments.steps, batch_size=arguments.batch_size,
-        learning_rate=arguments.learning_rate, seed=arguments.seed,
-    )
+    train(model, processor, steps=arguments.steps, learning_rate=arguments.learning_rate, seed=arguments.seed)
     save(model, processor, arguments.out, arguments)
 
 
