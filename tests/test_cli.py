@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +15,8 @@ from geor1.cli import main
 from geor1.runs.launch import notebook_parameters, parse_given, quiet_environment
 from geor1.runs.notebook import declared_parameters
 from geor1.runs.scores import aggregate, format_table
+
+REPOSITORY = Path(__file__).resolve().parents[1]
 
 
 def geor1(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -99,7 +102,10 @@ def test_a_failing_notebook_is_named_and_kept(toy_notebooks: Path) -> None:
     assert str(kept) in failed.stderr and kept.is_file() and "Traceback" not in failed.stderr
 
 
-def test_demo_and_reproduce_print_the_score_table(toy_notebooks: Path) -> None:
+def test_demo_and_reproduce_print_the_score_table(toy_notebooks: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sources = toy_notebooks.parent / "sources"  # of its own: an edit while the test runs would make its runs stale
+    shutil.copytree(REPOSITORY / "geor1", sources / "geor1", ignore=shutil.ignore_patterns("__pycache__"))
+    monkeypatch.setenv("PYTHONPATH", str(sources))
     done = geor1(toy_notebooks.parent, "demo")
     assert done.returncode == 0, done.stderr
     assert "label  n  accuracy\ntoy    3     0.500" in done.stdout
@@ -132,4 +138,4 @@ def test_scores_of_several_seeds() -> None:
 
 def test_command_line_loads_no_torch() -> None:
     code = "import sys, geor1.cli; assert not {'torch', 'pandas', 'papermill'} & set(sys.modules), 'heavy import'"
-    subprocess.run([sys.executable, "-c", code], check=True, env={**os.environ, "PYTHONPATH": os.getcwd()})
+    subprocess.run([sys.executable, "-c", code], check=True, env={**os.environ, "PYTHONPATH": str(REPOSITORY)})
