@@ -16,6 +16,7 @@ from typing import Any
 
 from geor1.runs.errors import ConfigError, MissingUpstreamError, NotebookFailedError
 from geor1.runs.launch import Executed, execute, quiet_environment
+from geor1.runs.manifest import read_manifest
 from geor1.runs.notebook import notebook_declarations
 from geor1.runs.pipeline import finished_runs
 from geor1.runs.profiles import (
@@ -28,7 +29,7 @@ from geor1.runs.profiles import (
     notebooks_dir,
     profile_names,
 )
-from geor1.runs.scores import aggregate, format_table, read_table, write_results
+from geor1.runs.scores import Row, aggregate, format_table, read_paired, read_table, write_results
 
 _BAD_REQUEST, _FAILED = 2, 1
 
@@ -77,17 +78,24 @@ def demo(options: argparse.Namespace) -> None:
 
 
 def reproduce(options: argparse.Namespace) -> None:
-    """``geor1 reproduce``: the demo at several seeds, then mean and spread, also written as JSON."""
-    tables = {}
+    """``geor1 reproduce``: the demo at several seeds, then mean and spread, as JSON and in the tables that quote it."""
+    tables: dict[int, list[Row]] = {}
+    paired: dict[int, list[Row]] = {}
+    minutes: dict[int, dict[str, float]] = {}
     for seed in options.seeds:
-        tables[seed] = read_table(_run_all(options, seed)["04_evaluation"].run_dir)
+        done = _run_all(options, seed)
+        scored = done["04_evaluation"].run_dir
+        tables[seed], paired[seed] = read_table(scored), read_paired(scored)
+        minutes[seed] = {stage: _minutes(run) for stage, run in done.items()}
         print(f"\nscores (profile {options.profile}, seed {seed})\n\n{format_table(tables[seed])}\n", flush=True)
     rows = aggregate(tables)
     seeds = " ".join(map(str, options.seeds))
     print(f"mean and standard deviation over seeds {seeds} (profile {options.profile})\n\n{format_table(rows)}")
-    path = Path(options.output) if options.output else notebooks_dir().parent / "papers" / "results.json"
+    path = Path(options.output) if options.output else _results_path(options)
     command = f"geor1 reproduce --profile {options.profile} --seeds {seeds}"
-    print(f"\nwritten: {write_results(path, command, options.profile, tables, rows)}")
+    write_results(path, command, options.profile, tables, rows, paired=paired, minutes=minutes)
+    print(f"\nwritten: {path}")
+    _update_tables(path)
 
 
 def list_profiles(_: argparse.Namespace) -> None:
@@ -117,6 +125,30 @@ def _run_all(options: argparse.Namespace, seed: int) -> dict[str, Executed]:
         done[stage] = execute(stage, options.profile, given, options.runs_dir)
         print(f"[{number}/{len(STAGES)}] {stage}: {done[stage].wall_s / 60:.1f} minutes", flush=True)
     return done
+
+
+def _minutes(run: Executed) -> float:
+    """What a notebook took; where its stage had been finished before, at least what that took."""
+    manifest = read_manifest(run.run_dir)
+    return max(run.wall_s, manifest["wall_s"] if manifest else 0.0) / 60
+
+
+def _results_path(options: argparse.Namespace) -> Path:
+    """Where results go unless told otherwise: ``papers/`` quotes the default profile and no other."""
+    if options.profile == DEFAULT_PROFILE:
+        return notebooks_dir().parent / "papers" / "results.json"
+    runs_dir = Path(options.runs_dir).resolve() if options.runs_dir else default_runs_dir()
+    return runs_dir / options.profile / "results.json"
+
+
+def _update_tables(results: Path) -> None:
+    """Write anew the tables that quote a results file, where it lies beside the claims that they compare it with."""
+    if results.name != "results.json" or not (results.parent / "claims.yaml").is_file():
+        return
+    from geor1.evaluation.claims import regenerate
+
+    for path in regenerate(results.parent):
+        print(f"written: {path}")
 
 
 def _given(parameters: Sequence[str]) -> dict[str, str]:
@@ -156,7 +188,10 @@ def _parser() -> argparse.ArgumentParser:
     add("demo", demo, "execute all five notebooks, print the scores").add_argument("--seed", type=int, default=0)
     several = add("reproduce", reproduce, "the demo at several seeds, with mean and spread")
     several.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    several.add_argument("--output", help="JSON file of the results (default: papers/results.json)")
+    several.add_argument(
+        "--output",
+        help=f"JSON file (default: papers/results.json; runs/<profile>/results.json unless {DEFAULT_PROFILE})",
+    )
     add("profiles", list_profiles, "list the profiles", profile=False)
     add("where", show_where, "list folders and finished runs").add_argument("notebook", nargs="?")
     return parser

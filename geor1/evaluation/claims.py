@@ -1,13 +1,13 @@
 """The paper's claims beside our measurements: ``papers/claims.yaml`` + ``papers/results.json`` -> ``papers/README.md``.
 
-Run ``python -m geor1.evaluation.claims`` after either file changed; ``--check`` only says whether README.md is current.
+The same command writes the result table into the repository's README.md. ``geor1 reproduce`` does both at its end;
+after an edit of claims.yaml run ``python -m geor1.evaluation.claims``. ``--check`` only says whether both are current.
 """
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
-import json
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,16 +15,14 @@ from typing import Any
 
 import yaml
 
+from geor1.evaluation.readme import result_table, with_table
+from geor1.evaluation.results import ClaimsError, Measurement, Results, format_figure, read_results
 from geor1.runs import atomic_write_text, notebooks_dir
 
 GRADES = ("primary", "secondary", "low", "computed")
 QUOTED = ("exact", "approximate")
 COMMAND = "python -m geor1.evaluation.claims"
 _DEFAULTS = ("unit", "who", "grade", "quoted")
-
-
-class ClaimsError(ValueError):
-    """claims.yaml or results.json does not have the form expected; the message says where."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -64,38 +62,6 @@ class ClaimTable:
     claims: tuple[Claim, ...]
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Measurement:
-    """One figure of ours.
-
-    Attributes:
-        mean: Mean over seeds.
-        spread: Sample standard deviation over seeds; None for one seed.
-        low: Lowest lower interval end of any seed; None where the figure has no interval.
-        high: Highest upper end.
-        n: Questions of each seed; None if they differ.
-        seeds: Seeds.
-    """
-
-    mean: float
-    spread: float | None
-    low: float | None
-    high: float | None
-    n: int | None
-    seeds: tuple[int, ...]
-
-
-@dataclasses.dataclass(frozen=True)
-class Results:
-    """Content of results.json: measurements by (label, metric), labels in table order, and the command behind them."""
-
-    command: str
-    profile: str
-    seeds: tuple[int, ...]
-    labels: tuple[str, ...]
-    figures: Mapping[tuple[str, str], Measurement]
-
-
 def read_claims(path: Path | str) -> list[ClaimTable]:
     """Read and check claims.yaml.
 
@@ -106,24 +72,6 @@ def read_claims(path: Path | str) -> list[ClaimTable]:
     if not isinstance(content, dict) or not isinstance(content.get("tables"), list):
         raise ClaimsError(f"{Path(path).name}: expected a mapping with a list 'tables'")
     return [_table(raw, f"{Path(path).name} table {raw.get('id')!r}") for raw in content["tables"]]
-
-
-def read_results(path: Path | str) -> Results | None:
-    """Read what ``geor1 reproduce`` wrote; None where it has not been run.
-
-    Raises:
-        ClaimsError: The file holds no tables by seed.
-    """
-    path = Path(path)
-    if not path.is_file():
-        return None
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        by_seed = {int(seed): {row["label"]: row for row in rows} for seed, rows in content["by_seed"].items()}
-        labels = tuple(dict.fromkeys(label for rows in by_seed.values() for label in rows))
-        return Results(content["command"], content["profile"], tuple(by_seed), labels, _figures(by_seed, labels))
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ClaimsError(f"{path.name}: not written by geor1 reproduce ({error!r}); run it again") from error
 
 
 def render(tables: Sequence[ClaimTable], results: Results | None) -> str:
@@ -140,22 +88,51 @@ def papers_dir() -> Path:
     return notebooks_dir().parent / "papers"
 
 
+def generated(papers: Path) -> dict[Path, str]:
+    """What the generated files should hold.
+
+    Args:
+        papers: Folder of ``claims.yaml`` and, once measured, ``results.json``.
+
+    Returns:
+        Text by path: README.md of the folder and, if there is one, README.md of the folder above.
+
+    Raises:
+        ClaimsError: A source is malformed, or the README above has lost its markers.
+        FileNotFoundError: No claims.yaml.
+    """
+    results = read_results(papers / "results.json")
+    texts = {papers / "README.md": render(read_claims(papers / "claims.yaml"), results)}
+    above = papers.resolve().parent / "README.md"
+    if above.is_file():
+        texts[above] = with_table(above.read_text(encoding="utf-8"), result_table(results))
+    return texts
+
+
+def regenerate(papers: Path | None = None) -> list[Path]:
+    """Write the generated files; return their paths. Arguments and errors as :func:`generated`."""
+    texts = generated(papers or papers_dir())
+    for path, text in texts.items():
+        atomic_write_text(path, text)
+    return list(texts)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Write papers/README.md, or with ``--check`` report whether it is current (1 if not)."""
+    """Write both README.md, or with ``--check`` report whether they are current (1 if not)."""
     parser = argparse.ArgumentParser(prog=COMMAND, description=__doc__)
     parser.add_argument("--papers", type=Path, default=None, help="folder of claims.yaml and results.json")
-    parser.add_argument("--check", action="store_true", help="write nothing; exit 1 if README.md is out of date")
+    parser.add_argument("--check", action="store_true", help="write nothing; exit 1 if a file is out of date")
     options = parser.parse_args(arguments)
     folder = options.papers or papers_dir()
-    text = render(read_claims(folder / "claims.yaml"), read_results(folder / "results.json"))
-    readme = folder / "README.md"
-    if options.check:
-        current = readme.is_file() and readme.read_text(encoding="utf-8") == text
-        print(f"{readme}: {'current' if current else f'out of date; run {COMMAND}'}")
-        return 0 if current else 1
-    atomic_write_text(readme, text)
-    print(readme)
-    return 0
+    if not options.check:
+        print(*regenerate(folder), sep="\n")
+        return 0
+    stale = False
+    for path, text in generated(folder).items():
+        current = path.is_file() and path.read_text(encoding="utf-8") == text
+        print(f"{path}: {'current' if current else f'out of date; run {COMMAND}'}")
+        stale |= not current
+    return int(stale)
 
 
 def _table(raw: Mapping[str, Any], where: str) -> ClaimTable:
@@ -186,39 +163,6 @@ def _claim(raw: dict[str, Any], table: str, where: str) -> Claim:
     return Claim(table=table, **raw, ours=(ours["label"], ours["metric"]) if ours else None)
 
 
-def _figures(
-    by_seed: Mapping[int, Mapping[str, Mapping[str, Any]]], labels: Sequence[str]
-) -> dict[tuple[str, str], Measurement]:
-    figures = {}
-    for label in labels:
-        rows = {seed: table[label] for seed, table in by_seed.items() if label in table}
-        for metric in dict.fromkeys(name for row in rows.values() for name in row):
-            values = {s: row[metric] for s, row in rows.items() if _is_number(row.get(metric))}
-            if values:
-                figures[label, metric] = _measurement(values, [rows[seed] for seed in values], metric)
-    return figures
-
-
-def _measurement(values: Mapping[int, float], rows: Sequence[Mapping[str, Any]], metric: str) -> Measurement:
-    mean = sum(values.values()) / len(values)
-    squares = sum((value - mean) ** 2 for value in values.values())
-    sizes = {row.get("n") for row in rows}
-    lows = [row["low"] for row in rows if metric == "accuracy" and _is_number(row.get("low"))]
-    highs = [row["high"] for row in rows if metric == "accuracy" and _is_number(row.get("high"))]
-    return Measurement(
-        mean=mean,
-        spread=(squares / (len(values) - 1)) ** 0.5 if len(values) > 1 else None,
-        low=min(lows, default=None),
-        high=max(highs, default=None),
-        n=sizes.pop() if len(sizes) == 1 else None,
-        seeds=tuple(values),
-    )
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
-
-
 def _measured_section(tables: Sequence[ClaimTable], results: Results | None) -> str:
     lines = ["## Claims that are measured here", ""]
     if results is None:
@@ -247,7 +191,7 @@ def _own_rows(tables: Sequence[ClaimTable], results: Results) -> list[str]:
         if (label, metric) in claimed or metric in ("n", "low", "high"):
             continue
         unit = "" if metric in ("completion_tokens", "parse_failures", "pairing_labels_seen") else "%"
-        lines.append(f"| {label} | {metric.replace('_', ' ')} | {_figure(found, unit)} | {_size(found)} |")
+        lines.append(f"| {label} | {metric.replace('_', ' ')} | {format_figure(found, unit)} | {_size(found)} |")
     return lines
 
 
@@ -268,18 +212,7 @@ def _value(claim: Claim) -> str:
 
 def _ours(claim: Claim, results: Results | None) -> str:
     found = results.figures.get(claim.ours) if results and claim.ours else None
-    return _figure(found, claim.unit) if found else "not measured"
-
-
-def _figure(found: Measurement, unit: str) -> str:
-    scale, digits = (100.0, 1) if unit == "%" else (1.0, 1)
-    spread = f" ± {found.spread * scale:.{digits}f}" if found.spread is not None else ""
-    ends = (
-        f" [{found.low * scale:.{digits}f}, {found.high * scale:.{digits}f}]"
-        if found.low is not None and found.high is not None
-        else ""
-    )
-    return f"{found.mean * scale:.{digits}f}{spread}{f' {unit}' if unit else ''}{ends}"
+    return format_figure(found, claim.unit) if found else "not measured"
 
 
 def _size(found: Measurement | None) -> str:

@@ -40,6 +40,12 @@ def read_table(run_dir: Path) -> list[Row]:
     return table
 
 
+def read_paired(run_dir: Path) -> list[Row]:
+    """Return the paired comparisons of ``scores.json``; none if it holds none. Errors as :func:`read_table`."""
+    read_table(run_dir)  # says what is wrong with the file
+    return json.loads((run_dir / "scores.json").read_text(encoding="utf-8")).get("paired", [])
+
+
 def format_table(rows: Sequence[Mapping[str, Any]]) -> str:
     """Return rows as aligned text; columns in the order of their first appearance, floats with three decimals.
 
@@ -80,7 +86,14 @@ def aggregate(tables: Mapping[int, Sequence[Mapping[str, Any]]]) -> list[Row]:
 
 
 def write_results(
-    path: Path, command: str, profile: str, tables: Mapping[int, Sequence[Mapping[str, Any]]], rows: Sequence[Row]
+    path: Path,
+    command: str,
+    profile: str,
+    tables: Mapping[int, Sequence[Mapping[str, Any]]],
+    rows: Sequence[Row],
+    *,
+    paired: Mapping[int, Sequence[Mapping[str, Any]]] | None = None,
+    minutes: Mapping[int, Mapping[str, float]] | None = None,
 ) -> Path:
     """Write the aggregated table with the tables behind it and where they come from; return the path.
 
@@ -90,6 +103,8 @@ def write_results(
         profile: Profile name.
         tables: Rows by seed.
         rows: From :func:`aggregate`.
+        paired: Comparisons of models on identical questions, by seed.
+        minutes: What each notebook took, by seed.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     content = {
@@ -98,6 +113,8 @@ def write_results(
         "seeds": list(tables),
         "table": list(rows),
         "by_seed": {str(seed): list(table) for seed, table in tables.items()},
+        "paired_by_seed": {str(seed): list(table) for seed, table in (paired or {}).items()},
+        "minutes_by_seed": {str(seed): dict(stages) for seed, stages in (minutes or {}).items()},
         "git": git_state(),
         "packages": package_versions(),
         "hardware": hardware(),
