@@ -1,6 +1,6 @@
 """Make the small pretrained base that the package ships: the miniature's stand-in for Qwen2.5-VL.
 
-    python scripts/pretrain_base.py --out geor1/models/tiny_base --steps 2400
+    python scripts/pretrain_base.py --out geor1/models/tiny_base --steps 900
 
 It learns what a general vision-language model brings along, on scenes of the training cities only:
 
@@ -44,8 +44,16 @@ LETTERS = "ABCDEFGH"
 CUES = ("climate", "hemisphere", "traffic", "coast", "relief")
 # Examples of each task in a step. Tasks share every step (alternating whole batches between them learns far slower)
 # but run as one batch each, so that little is padded.
-TASKS = {"describe_panorama": 12, "describe_tile": 8, "describe_all": 12, "compare_texts": 10, "answer_at_once": 1,
-         "guess_position": 2, "geography": 3}
+TASKS = {
+    "describe_panorama": 12,
+    "describe_tile": 8,
+    "describe_all": 6,
+    "describe_by_direction": 6,
+    "compare_texts": 16,
+    "answer_at_once": 1,
+    "guess_position": 2,
+    "geography": 3,
+}
 STOCK = 2500
 MARGIN = 1_000_000  # scene seeds from here on are never used by data synthesis
 
@@ -112,6 +120,18 @@ class Lessons:
         parts += [f"{letter} {listing(tile.facts)} ." for letter, tile in zip(letters, tiles, strict=True)]
         prompt = f"Ground panorama: <image> Satellite tiles: {shown} Describe every picture."
         return Example(prompt, " ".join(parts), views)
+
+    def _describe_by_direction(self) -> Example:
+        ground, *tiles = views = self._views(5)
+        letters = LETTERS[: len(tiles)]
+        shown = " ".join(f"{letter}: <image>" for letter in letters)
+        lines = [
+            f"{direction} ground {ground.facts[direction]} "
+            + " ".join(f"{letter} {tile.facts[direction]}" for letter, tile in zip(letters, tiles, strict=True))
+            for direction in DIRECTIONS
+        ]
+        prompt = f"Ground panorama: <image> Satellite tiles: {shown} Describe every direction."
+        return Example(prompt, " . ".join(lines) + " .", views)
 
     def _describe_panorama(self) -> Example:
         view = self._view("ground")
@@ -198,7 +218,13 @@ def compare_example(rng: np.random.Generator, k: int) -> Example:
 def vocabulary() -> list[str]:
     """Every word that prompts, chains and captions of the miniature can use."""
     texts = [pairing_prompt(LETTERS), geolocation_prompt(), compare_example(np.random.default_rng(0), 8).prompt]
-    texts += ["Describe every picture.", "Describe it.", "Where is it?", "Which description fits the ground?"]
+    texts += [
+        "Describe every picture.",
+        "Describe every direction.",
+        "Describe it.",
+        "Where is it?",
+        "Which description fits the ground?",
+    ]
     texts += ["I look at the tiles .", "I look at the panorama .", "so tile same other ground country"]
     texts += [f"{key} yes no left right north south flat hills mountains" for key in CUES]
     texts += ["tropical arid temperate continental polar", *FEATURES, *DIRECTIONS, *LETTERS]
@@ -259,7 +285,7 @@ def train(model: Any, processor: Any, *, steps: int, learning_rate: float, seed:
     for step, batches in zip(range(1, steps + 1), loader, strict=False):
         optimiser.zero_grad()
         for task, batch in batches.items():
-            loss = completion_loss(model, batch, concluding)
+            loss = completion_loss(model, batch, concluding if task == "compare_texts" else None)
             (loss * TASKS[task] / examples).backward()
             running[task] = 0.9 * running.get(task, loss.item()) + 0.1 * loss.item()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -272,7 +298,7 @@ def train(model: Any, processor: Any, *, steps: int, learning_rate: float, seed:
             torch.save(model.state_dict(), os.environ["PRETRAIN_CHECKPOINT"])
 
 
-def completion_loss(model: Any, batch: dict[str, torch.Tensor], concluding: torch.Tensor) -> torch.Tensor:
+def completion_loss(model: Any, batch: dict[str, torch.Tensor], concluding: torch.Tensor | None) -> torch.Tensor:
     """Cross-entropy of one batch: the mean over its completion tokens plus the mean over its concluding letters.
 
     Two of a comparison's hundred tokens are its conclusion; in a plain mean they are never learnt.
@@ -280,7 +306,7 @@ def completion_loss(model: Any, batch: dict[str, torch.Tensor], concluding: torc
     Args:
         model: The model.
         batch: From :func:`collate`.
-        concluding: Ids of the words that a concluding letter follows.
+        concluding: Ids of the words that a concluding letter follows; None for the plain mean.
     """
     targets = batch.pop("labels")[:, 1:]
     counted = targets != -100
@@ -288,8 +314,10 @@ def completion_loss(model: Any, batch: dict[str, torch.Tensor], concluding: torc
     losses = torch.nn.functional.cross_entropy(
         model.lm_head(hidden[:, :-1][counted]), targets[counted], reduction="none"
     )
+    if concluding is None:
+        return losses.mean()
     letters = torch.isin(batch["input_ids"][:, :-1], concluding)[counted]
-    return losses[~letters].mean() + (losses[letters].mean() if letters.any() else 0.0)
+    return losses[~letters].mean() + losses[letters].mean()
 
 
 def save(model: Any, processor: Any, out: Path, arguments: argparse.Namespace) -> None:
@@ -305,7 +333,7 @@ def main() -> None:
     """Parse arguments, train, save."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--steps", type=int, default=2400)
+    parser.add_argument("--steps", type=int, default=900)
     parser.add_argument("--learning-rate", type=float, default=1.2e-3)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=2)

@@ -1,0 +1,1 @@
+"""The miniature Earth: real layers, cities, and the synthetic scenes drawn from them."""

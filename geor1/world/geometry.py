@@ -167,7 +167,13 @@ def _paint_forest(layout: Grids, inside: np.ndarray, climate: str, rng: np.rando
 
 
 def _paint_buildings(
-    layout: Grids, inside: np.ndarray, rng: np.random.Generator, *, count: int, half_cells: tuple[int, int], tower: bool,
+    layout: Grids,
+    inside: np.ndarray,
+    rng: np.random.Generator,
+    *,
+    count: int,
+    half_cells: tuple[int, int],
+    tower: bool,
     climate: str,
 ) -> None:
     cells = np.argwhere(inside & (RANGE_M > 9.0) & (RANGE_M < REACH_M - 2.0))

@@ -71,9 +71,12 @@ def render_panorama(scene: Scene, width_px: int = 224, height_px: int = 56) -> n
     sky = _sky(scene, azimuth_rad, _pixel_elevation_deg(height_px)[:open_rows], sun_azimuth_deg, sun_elevation_deg)
     image[:open_rows] = np.where(visible[:open_rows, :, None], image[:open_rows], sky)
     image = image * rng.uniform(0.93, 1.07)
-    image += 2.5 * np.tile(crop_noise(rng, min(height_px, 256), 128), (1 + height_px // 257, 1 + width_px // 128))[
-        :height_px, :width_px, None
-    ]
+    image += (
+        2.5
+        * np.tile(crop_noise(rng, min(height_px, 256), 128), (1 + height_px // 257, 1 + width_px // 128))[
+            :height_px, :width_px, None
+        ]
+    )
     return np.clip(image, 0, 255).astype(np.uint8)
 
 
@@ -111,7 +114,11 @@ def _rays(width_px: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     azimuth_rad = np.radians((np.arange(width_px) + 0.5) / width_px * 360.0 - 180.0).astype(np.float32)
     rows = (GRID - 1) / 2 - np.cos(azimuth_rad) * _RADII_M[:, None] / CELL_M
     columns = (GRID - 1) / 2 + np.sin(azimuth_rad) * _RADII_M[:, None] / CELL_M
-    return azimuth_rad, np.clip(np.rint(rows), 0, GRID - 1).astype(int), np.clip(np.rint(columns), 0, GRID - 1).astype(int)
+    return (
+        azimuth_rad,
+        np.clip(np.rint(rows), 0, GRID - 1).astype(int),
+        np.clip(np.rint(columns), 0, GRID - 1).astype(int),
+    )
 
 
 def _first_hit(height_m: np.ndarray, height_px: int) -> tuple[np.ndarray, np.ndarray]:
@@ -135,7 +142,11 @@ def _pixel_elevation_deg(height_px: int) -> np.ndarray:
 
 
 def _surface_colour(
-    layout: Grids, shadow: np.ndarray, cell: np.ndarray, ring: np.ndarray, azimuth_rad: np.ndarray,
+    layout: Grids,
+    shadow: np.ndarray,
+    cell: np.ndarray,
+    ring: np.ndarray,
+    azimuth_rad: np.ndarray,
     sun_azimuth_deg: float,
 ) -> np.ndarray:
     """Colour of what each pixel hits ``[H, W, 3]``: the lit ground, and upright things from their side."""

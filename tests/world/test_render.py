@@ -8,7 +8,7 @@ import pytest
 from geor1.world import geometry
 from geor1.world.bench import draw_questions
 from geor1.world.gazetteer import cities
-from geor1.world.render import _first_hit, _RADII_M, _sun, render_panorama, render_satellite
+from geor1.world.render import _RADII_M, _first_hit, _sun, render_panorama, render_satellite
 from geor1.world.scene import neighbourhood
 
 
@@ -63,7 +63,9 @@ def test_the_sun_stands_south_in_the_north_and_north_in_the_south():
 def test_traffic_keeps_to_the_country_s_side():
     for code, sign in (("FR", 1), ("GB", -1)):
         city = next(c for c in cities() if c.country_code == code)
-        scene = dataclasses.replace(neighbourhood(city, 1, 0)[0], features=("sand",) * 4, road_arms=(True,) + (False,) * 3)
+        scene = dataclasses.replace(
+            neighbourhood(city, 1, 0)[0], features=("sand",) * 4, road_arms=(True,) + (False,) * 3
+        )
         layout = geometry.grids(scene)
         outward = (layout.kind == geometry.CAR) & (layout.side_rgb[..., 0] - layout.side_rgb[..., 1] > 100)  # red rear
         assert np.sign(geometry.EAST_M[outward].mean()) == sign
