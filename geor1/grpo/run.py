@@ -50,7 +50,6 @@ def run_grpo(config: GrpoConfig, data: Path, checkpoint: Path, run_dir: Path) ->
         ImageReadError: An image that cannot be read.
         ModelLoadError: A checkpoint that cannot be loaded.
     """
-    from geor1.models.speed import use_fast_vision
     from geor1.models.training import PRODUCT_FOLDER, finish, labels_seen, prepare, resume_point
 
     data, run_dir = Path(data), Path(run_dir)
@@ -58,7 +57,7 @@ def run_grpo(config: GrpoConfig, data: Path, checkpoint: Path, run_dir: Path) ->
     questions = load_questions(data, "train")[: config.max_questions or None]
     needed = math.ceil(config.steps / config.num_iterations) * config.prompts_per_step
     consumed = [questions[place] for place in consumption_order(questions, needed, config.order, config.seed)]
-    model, processor = use_fast_vision(load_model(checkpoint)), load_processor(checkpoint)
+    model, processor = load_model(checkpoint), load_processor(checkpoint)
     if config.freeze_vision:
         model.model.visual.requires_grad_(False)
     encoder = PromptEncoder(processor, limit_bytes=config.image_cache_mb << 20)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from geor1.models.encoding import PromptEncoder
+from geor1.models.encoding import EncodedPrompt, PromptEncoder
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -80,35 +80,39 @@ def generate(
     """
     import torch
 
-    from geor1.models.decoding import decode
-
     if len(prompts) != len(images):
         raise ValueError(f"images: expected one list a prompt ({len(prompts)}), got {len(images)}")
     if temperature < 0 or max_new_tokens < 1 or batch_size < 1:
         raise ValueError(f"expected {temperature=} >= 0, {max_new_tokens=} >= 1 and {batch_size=} >= 1")
+    settings = {"max_new_tokens": max_new_tokens, "temperature": temperature}
+    settings["generator"] = torch.Generator(device=model.device).manual_seed(seed)
     encoder = encoder or PromptEncoder(processor)
-    ends = end_tokens(model, processor.tokenizer)
-    generator = torch.Generator(device=model.device).manual_seed(seed)
     order = sorted(range(len(prompts)), key=lambda index: (len(images[index]), len(prompts[index]), index))
-    results: list[Generation | None] = [None] * len(prompts)
+    results: dict[int, Generation] = {}
     was_training = model.training
     model.eval()
     try:
         for first in range(0, len(order), batch_size):
             chosen = order[first : first + batch_size]
-            batch = encoder.stack([encoder.encode(prompts[index], images[index]) for index in chosen]).to(model.device)
-            rows = decode(
-                model,
-                batch,
-                max_new_tokens=max_new_tokens,
-                temperature=temperature,
-                generator=generator,
-                eos_token_ids=ends,
-            )
-            for index, row in zip(chosen, rows.tokens, strict=True):
-                results[index] = to_generation(processor.tokenizer, row, ends)
+            encoded = [encoder.encode(prompts[index], images[index]) for index in chosen]
+            results.update(zip(chosen, _answer(model, processor, encoder, encoded, settings), strict=True))
             if progress is not None:
                 progress(len(chosen))
     finally:
         model.train(was_training)
-    return [result for result in results if result is not None]
+    return [results[index] for index in range(len(prompts))]
+
+
+def _answer(
+    model: Any,
+    processor: ProcessorMixin,
+    encoder: PromptEncoder,
+    prompts: list[EncodedPrompt],
+    settings: dict[str, Any],
+) -> list[Generation]:
+    """One batch."""
+    from geor1.models.decoding import decode
+
+    ends = end_tokens(model, processor.tokenizer)
+    decoded = decode(model, encoder.stack(prompts).to(model.device), eos_token_ids=ends, **settings)
+    return [to_generation(processor.tokenizer, row, ends) for row in decoded.tokens]

@@ -188,7 +188,7 @@ def resume_point(run_dir: Path) -> Path | None:
             complete[int(number)] = folder
         else:
             shutil.rmtree(folder)
-    last = max(complete, default=0)
+    last = max(complete, default=-1)  # -1 drops the figures before the first step, too
     truncate_metrics(run_dir, last)
     for name in (TIMINGS_FILE, "rollouts.jsonl"):
         truncate_lines(run_dir / name, last)

@@ -35,7 +35,6 @@ def run_sft(config: SftConfig, data: Path, run_dir: Path) -> Path:
         ImageReadError: An image that cannot be read.
         ModelLoadError: A base model that cannot be loaded.
     """
-    from geor1.models.speed import use_fast_vision
     from geor1.models.training import PRODUCT_FOLDER, finish, labels_seen, prepare, resume_point
 
     data, run_dir = Path(data), Path(run_dir)
@@ -44,7 +43,7 @@ def run_sft(config: SftConfig, data: Path, run_dir: Path) -> Path:
     steps = config.max_steps or max(1, math.ceil(len(scaffolds) * config.epochs / config.batch_size))
     order = consumption_order(scaffolds, config.batch_size, steps, config.seed)
     base = config.base_model or str(BASE_MODEL_PATH)
-    model, processor = use_fast_vision(load_model(base)), load_processor(base)
+    model, processor = load_model(base), load_processor(base)
     if config.freeze_vision:
         model.model.visual.requires_grad_(False)
     resume = resume_point(run_dir)

@@ -81,6 +81,25 @@ def test_a_killed_run_resumes_with_the_same_trace_and_weights(
     assert all(torch.equal(whole[name], killed[name]) for name in whole)
 
 
+def test_a_run_killed_before_its_first_checkpoint_starts_afresh(world: Path, tmp_path: Path) -> None:
+    run(world, tmp_path / "whole", steps=2)
+    assert run_in_process(world, 1, {"steps": 2}, tmp_path / "killed") == -signal.SIGKILL
+    run(world, tmp_path / "killed", steps=2)
+    assert (tmp_path / "killed" / "metrics.jsonl").read_text() == (tmp_path / "whole" / "metrics.jsonl").read_text()
+
+
+def test_without_any_difference_in_reward_nothing_moves(
+    world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        "geor1.grpo.run.make_rewards", lambda **_: ([lambda completions, **_: [0.0] * len(completions)], [1.0])
+    )
+    product = run(world, tmp_path, steps=2, eval_every=0)
+    assert [row["frac_reward_zero_std"] for row in read_metrics(tmp_path)] == [1.0, 1.0]
+    before, after = load_model(world / "base").state_dict(), load_model(product).state_dict()
+    assert all(torch.equal(before[name], after[name]) for name in before)
+
+
 def test_products_say_what_was_done(world: Path, tmp_path: Path) -> None:
     (tmp_path / "start").mkdir()
     start = small_checkpoint(tmp_path / "start" / "checkpoint", seed=1, spread=2.0)

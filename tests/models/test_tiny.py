@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -81,6 +82,29 @@ def test_a_saved_folder_loads_alike_and_float16_is_widened(tmp_path: Path) -> No
     assert again.image_processor.size == processor.image_processor.size
     again.save_pretrained(tmp_path / "twice")
     assert (tmp_path / "twice" / "tokenizer.json").read_text() == (tmp_path / "half" / "tokenizer.json").read_text()
+
+
+def test_a_folder_in_the_published_layout_loads(tmp_path: Path) -> None:
+    model, processor = small_model()
+    save_checkpoint(model, processor, tmp_path)
+    (tmp_path / "processor_config.json").unlink()
+    (tmp_path / "chat_template.jinja").unlink()
+    published = {
+        "min_pixels": 3136,
+        "max_pixels": 12845056,
+        "patch_size": 14,
+        "temporal_patch_size": 2,
+        "merge_size": 2,
+        "image_mean": [0.48145466, 0.4578275, 0.40821073],
+        "image_std": [0.26862954, 0.26130258, 0.27577711],
+        "image_processor_type": "Qwen2VLImageProcessor",
+        "processor_class": "Qwen2_5_VLProcessor",
+    }
+    (tmp_path / "preprocessor_config.json").write_text(json.dumps(published))
+    (tmp_path / "chat_template.json").write_text(json.dumps({"chat_template": processor.chat_template}))
+    loaded = load_processor(tmp_path)
+    assert loaded.image_processor.size == {"shortest_edge": 3136, "longest_edge": 12845056}
+    assert loaded.chat_template == processor.chat_template
 
 
 def test_loading_says_what_is_wrong(tmp_path: Path) -> None:

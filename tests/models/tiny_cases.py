@@ -30,12 +30,12 @@ SMALL = TinySizes(
 )
 
 
-def small_model(seed: int = 0, spread: float = 1.0) -> tuple[Any, Any]:
+def small_model(seed: int = 0, spread: float = 1.0, **sizes: Any) -> tuple[Any, Any]:
     """A random model of SMALL size and its processor; ``spread`` widens its weights so that outputs differ."""
     import torch
 
     tokenizer = build_tokenizer(WORDS)
-    model = build_model(tokenizer, SMALL, seed=seed)
+    model = build_model(tokenizer, SMALL, seed=seed, **sizes)
     with torch.no_grad():
         for parameter in model.parameters():
             if parameter.ndim > 1:
