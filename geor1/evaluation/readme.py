@@ -60,7 +60,7 @@ def with_table(text: str, table: str) -> str:
     _, end, after = rest.partition(END)
     if not start or not end or text.count(START) != 1 or text.count(END) != 1:
         raise ClaimsError(f"README.md: expected the line {START} once and after it the line {END} once; put them back")
-    return f"{before}{START}\n{table}\n{END}{after}"
+    return f"{before}{START}\n\n{table}\n\n{END}{after}"
 
 
 def _differences(results: Results) -> list[str]:
