@@ -35,6 +35,9 @@ class GrpoConfig:
         beta: Weight of the KL divergence from the start checkpoint; 0 needs no reference model.
         epsilon: Clipping range of the probability ratio below 1.
         epsilon_high: Clipping range above 1; 0.0 takes ``epsilon``.
+        top_entropy_quantile: Share of completion tokens, those whose prediction was most uncertain, that carry the
+            policy gradient; 1 for all. Where a chain is nearly certain but for its decisions, few tokens hold all the
+            signal and the rest only noise. Source: arXiv 2506.01939.
         loss_type: ``grpo`` (mean over tokens, then completions), ``dr_grpo``, ``dapo`` or ``bnpo``; see TRL.
         scale_rewards: Divide advantages by the ``group``'s or ``batch``'s standard deviation, or ``none``.
         reward_preset: ``corrected``, or ``released_code`` for the authors' shipped functions.
@@ -79,6 +82,7 @@ class GrpoConfig:
     beta: float = 0.0
     epsilon: float = 0.2
     epsilon_high: float = 0.0
+    top_entropy_quantile: float = 1.0
     loss_type: str = "grpo"
     scale_rewards: str = "group"
     reward_preset: str = "corrected"
@@ -139,6 +143,8 @@ class GrpoConfig:
         for name in ("learning_rate", "max_grad_norm", "temperature", "epsilon"):
             if getattr(self, name) <= 0:
                 raise ConfigError(f"{name}: expected more than 0, got {getattr(self, name)}")
+        if not 0 < self.top_entropy_quantile <= 1:
+            raise ConfigError(f"top_entropy_quantile: expected above 0, at most 1, got {self.top_entropy_quantile}")
         choices = {"loss_type": LOSS_TYPES, "scale_rewards": SCALINGS, "order": ORDERS, "schedule": SCHEDULES}
         for name, known in {**choices, "reward_preset": PRESETS}.items():
             if getattr(self, name) not in known:

@@ -168,6 +168,7 @@ def trl_settings(config: GrpoConfig, run_dir: Path, reward_weights: list[float])
         beta=config.beta,
         epsilon=config.epsilon,
         epsilon_high=config.epsilon_high or None,
+        top_entropy_quantile=config.top_entropy_quantile,
         loss_type=config.loss_type,
         scale_rewards=config.scale_rewards,
         reward_weights=reward_weights,
