@@ -33,6 +33,7 @@ import torch
 from PIL import Image
 
 from geor1.answers import geolocation_prompt, pairing_prompt, to_messages
+from geor1.models.loading import load_model, load_processor
 from geor1.models.speed import use_fast_vision
 from geor1.models.tiny import build_model, build_processor, build_tokenizer, split_words
 from geor1.world.gazetteer import City, cities
@@ -54,6 +55,7 @@ TASKS = {
     "guess_position": 2,
     "geography": 3,
 }
+HISTORY = "pretraining.json"
 STOCK = 2500
 MARGIN = 1_000_000  # scene seeds from here on are never used by data synthesis
 
@@ -325,14 +327,17 @@ def save(model: Any, processor: Any, out: Path, arguments: argparse.Namespace) -
     processor.tokenizer.padding_side = "left"
     model.half().save_pretrained(out)
     processor.save_pretrained(out)
-    made = {key: value if not isinstance(value, Path) else value.name for key, value in vars(arguments).items()}
-    (out / "pretraining.json").write_text(json.dumps({**made, "pairing_labels_seen": 0}, indent=1) + "\n")
+    before = json.loads((arguments.start / HISTORY).read_text())["runs"] if arguments.start else []
+    made = {key: getattr(arguments, key) for key in ("steps", "learning_rate", "seed")}
+    (out / HISTORY).write_text(json.dumps({"runs": [*before, made]}, indent=1) + "\n")
+    (out / "labels_seen.json").write_text(json.dumps({"pairing_labels_seen": 0}, indent=1) + "\n")
 
 
 def main() -> None:
     """Parse arguments, train, save."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--start", type=Path, default=None, help="folder of an earlier run to go on from")
     parser.add_argument("--steps", type=int, default=900)
     parser.add_argument("--learning-rate", type=float, default=1.2e-3)
     parser.add_argument("--seed", type=int, default=0)
@@ -340,11 +345,12 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     torch.manual_seed(arguments.seed)
-    tokenizer = build_tokenizer(vocabulary())
-    processor = build_processor(tokenizer)
-    model = build_model(tokenizer, seed=arguments.seed)
-    use_fast_vision(model)
-    print(f"{sum(p.numel() for p in model.parameters()) / 1e6:.2f} M parameters, {len(tokenizer)} words", flush=True)
+    if arguments.start is None:
+        processor = build_processor(build_tokenizer(vocabulary()))
+        model = use_fast_vision(build_model(processor.tokenizer, seed=arguments.seed))
+    else:
+        processor, model = load_processor(arguments.start), load_model(arguments.start)
+    print(f"{sum(p.numel() for p in model.parameters()) / 1e6:.2f} M parameters", flush=True)
     train(model, processor, steps=arguments.steps, learning_rate=arguments.learning_rate, seed=arguments.seed)
     save(model, processor, arguments.out, arguments)
 
