@@ -290,7 +290,7 @@ def iterate_jsonl(path: Path | str, record_type: type[R]) -> Iterator[R]:
                 data = json.loads(line)
             except json.JSONDecodeError as error:
                 raise RecordError(
-                    f"{where}: not JSON ({error.msg}, column {error.colno}); was the file cut?"
+                    f"{where}: not JSON ({error.msg} at column {error.colno}); was the file cut?"
                 ) from error
             try:
                 yield from_dict(data, record_type)
