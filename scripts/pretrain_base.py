@@ -2,7 +2,9 @@
 
     python scripts/pretrain_base.py --out A --steps 900
     python scripts/pretrain_base.py --start A --out B --steps 300 --learning-rate 1e-3 --seed 1
-    python scripts/pretrain_base.py --start B --out geor1/models/tiny_base --steps 300 --learning-rate 1.2e-3 --seed 2
+    python scripts/pretrain_base.py --start B --out C --steps 300 --learning-rate 1.2e-3 --seed 2
+    python scripts/pretrain_base.py --start C --out geor1/models/tiny_base --steps 220 --learning-rate 1.2e-3 --seed 3 \\
+        --letter-weight 0.1
 
 It learns what a general vision-language model brings along, on scenes of the training cities only:
 
@@ -277,7 +279,7 @@ def collate(processor: Any, examples: list[Example]) -> dict[str, torch.Tensor]:
     return dict(full)
 
 
-def train(model: Any, processor: Any, *, steps: int, learning_rate: float, seed: int) -> None:
+def train(model: Any, processor: Any, *, steps: int, learning_rate: float, seed: int, letter_weight: float) -> None:
     """Plain next-token training with a one-cycle learning rate."""
     loader = torch.utils.data.DataLoader(Steps(processor, seed), batch_size=None, num_workers=1)
     optimiser = torch.optim.AdamW(model.parameters(), lr=learning_rate, weight_decay=0.01, betas=(0.9, 0.98))
@@ -289,7 +291,7 @@ def train(model: Any, processor: Any, *, steps: int, learning_rate: float, seed:
     for step, batches in zip(range(1, steps + 1), loader, strict=False):
         optimiser.zero_grad()
         for task, batch in batches.items():
-            loss = completion_loss(model, batch, concluding if task == "compare_texts" else None)
+            loss = completion_loss(model, batch, concluding if task == "compare_texts" else None, letter_weight)
             (loss * TASKS[task] / examples).backward()
             running[task] = 0.9 * running.get(task, loss.item()) + 0.1 * loss.item()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -302,7 +304,9 @@ def train(model: Any, processor: Any, *, steps: int, learning_rate: float, seed:
             torch.save(model.state_dict(), os.environ["PRETRAIN_CHECKPOINT"])
 
 
-def completion_loss(model: Any, batch: dict[str, torch.Tensor], concluding: torch.Tensor | None) -> torch.Tensor:
+def completion_loss(
+    model: Any, batch: dict[str, torch.Tensor], concluding: torch.Tensor | None, letter_weight: float = 1.0
+) -> torch.Tensor:
     """Cross-entropy of one batch: the mean over its completion tokens plus the mean over its concluding letters.
 
     Two of a comparison's hundred tokens are its conclusion; in a plain mean they are never learnt.
@@ -311,6 +315,7 @@ def completion_loss(model: Any, batch: dict[str, torch.Tensor], concluding: torc
         model: The model.
         batch: From :func:`collate`.
         concluding: Ids of the words that a concluding letter follows; None for the plain mean.
+        letter_weight: Weight of the letters' own mean.
     """
     targets = batch.pop("labels")[:, 1:]
     counted = targets != -100
@@ -321,7 +326,7 @@ def completion_loss(model: Any, batch: dict[str, torch.Tensor], concluding: torc
     if concluding is None:
         return losses.mean()
     letters = torch.isin(batch["input_ids"][:, :-1], concluding)[counted]
-    return losses[~letters].mean() + losses[letters].mean()
+    return losses[~letters].mean() + letter_weight * losses[letters].mean()
 
 
 def save(model: Any, processor: Any, out: Path, arguments: argparse.Namespace) -> None:
@@ -330,7 +335,7 @@ def save(model: Any, processor: Any, out: Path, arguments: argparse.Namespace) -
     model.half().save_pretrained(out)
     processor.save_pretrained(out)
     before = json.loads((arguments.start / HISTORY).read_text())["runs"] if arguments.start else []
-    made = {key: getattr(arguments, key) for key in ("steps", "learning_rate", "seed")}
+    made = {key: getattr(arguments, key) for key in ("steps", "learning_rate", "seed", "letter_weight")}
     (out / HISTORY).write_text(json.dumps({"runs": [*before, made]}, indent=1) + "\n")
     (out / "labels_seen.json").write_text(json.dumps({"pairing_labels_seen": 0}, indent=1) + "\n")
 
@@ -342,6 +347,7 @@ def main() -> None:
     parser.add_argument("--start", type=Path, default=None, help="folder of an earlier run to go on from")
     parser.add_argument("--steps", type=int, default=900)
     parser.add_argument("--learning-rate", type=float, default=1.2e-3)
+    parser.add_argument("--letter-weight", type=float, default=1.0, help="weight of the concluding letters' own mean")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=2)
     arguments = parser.parse_args()
@@ -353,7 +359,14 @@ def main() -> None:
     else:
         processor, model = load_processor(arguments.start), load_model(arguments.start)
     print(f"{sum(p.numel() for p in model.parameters()) / 1e6:.2f} M parameters", flush=True)
-    train(model, processor, steps=arguments.steps, learning_rate=arguments.learning_rate, seed=arguments.seed)
+    train(
+        model,
+        processor,
+        steps=arguments.steps,
+        learning_rate=arguments.learning_rate,
+        seed=arguments.seed,
+        letter_weight=arguments.letter_weight,
+    )
     save(model, processor, arguments.out, arguments)
 
 
