@@ -1,8 +1,10 @@
-"""Make the small pretrained base that the package ships: the miniature's stand-in for Qwen2.5-VL.
+r"""Make the small pretrained base that the package ships: the miniature's stand-in for Qwen2.5-VL.
 
     python scripts/pretrain_base.py --out A --steps 900
     python scripts/pretrain_base.py --start A --out B --steps 300 --learning-rate 1e-3 --seed 1
-    python scripts/pretrain_base.py --start B --out geor1/models/tiny_base --steps 300 --learning-rate 1.2e-3 --seed 2
+    python scripts/pretrain_base.py --start B --out C --steps 300 --learning-rate 1.2e-3 --seed 2
+    python scripts/pretrain_base.py --start C --out geor1/models/tiny_base --steps 220 --learning-rate 1.2e-3 \
+        --seed 3 --letter-weight 0.1
 
 It learns what a general vision-language model brings along, on scenes of the training cities only:
 
