@@ -280,6 +280,22 @@ def iterate_jsonl(path: Path | str, record_type: type[R]) -> Iterator[R]:
     Raises:
         RecordError: A line is not JSON, lacks a field, has an unknown one, or a value of the wrong type or range.
     """
+    for where, data in iterate_json_lines(path):
+        try:
+            yield from_dict(data, record_type)
+        except RecordError as error:
+            raise RecordError(f"{where}: {error}") from error
+
+
+def iterate_json_lines(path: Path | str) -> Iterator[tuple[str, Any]]:
+    """Yield each line of a JSONL file that is not blank, as its place (``file line 3``) and its parsed JSON.
+
+    Args:
+        path: File to read.
+
+    Raises:
+        RecordError: A line is not JSON.
+    """
     path = Path(path)
     with path.open(encoding="utf-8") as file:
         for number, line in enumerate(file, start=1):
@@ -292,10 +308,7 @@ def iterate_jsonl(path: Path | str, record_type: type[R]) -> Iterator[R]:
                 raise RecordError(
                     f"{where}: not JSON ({error.msg} at column {error.colno}); was the file cut?"
                 ) from error
-            try:
-                yield from_dict(data, record_type)
-            except RecordError as error:
-                raise RecordError(f"{where}: {error}") from error
+            yield where, data
 
 
 def from_dict(data: Any, record_type: type[R]) -> R:

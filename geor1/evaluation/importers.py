@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import csv
 import dataclasses
-import json
 import logging
 import math
 import re
@@ -18,7 +17,7 @@ from typing import Any
 
 from geor1.answers import ParseFailure
 from geor1.evaluation.json_replies import find_object
-from geor1.records import Prediction, RecordError, check_coordinates
+from geor1.records import Prediction, RecordError, check_coordinates, iterate_json_lines
 
 logger = logging.getLogger(__name__)
 
@@ -104,24 +103,13 @@ def read_imageo_replies(path: Path | str) -> list[ImageoReply]:
 
     A photo may have several rows, since the benchmark appends: the last one without an error counts.
     """
-    path = Path(path)
     replies: dict[str, ImageoReply] = {}
-    with path.open(encoding="utf-8") as file:
-        for number, line in enumerate(file, start=1):
-            if not line.strip():
-                continue
-            where = f"{path.name} line {number}"
-            try:
-                row = json.loads(line)
-            except json.JSONDecodeError as error:
-                raise RecordError(
-                    f"{where}: not JSON ({error.msg} at column {error.colno}); was the file cut?"
-                ) from error
-            if not isinstance(row, dict) or not isinstance(row.get("image_file"), str):
-                raise RecordError(f"{where}: expected an object with 'image_file', an IMAGEO result row")
-            reply = _imageo_reply(row)
-            if reply.error is None or reply.image_id not in replies:
-                replies[reply.image_id] = reply
+    for where, row in iterate_json_lines(path):
+        if not isinstance(row, dict) or not isinstance(row.get("image_file"), str):
+            raise RecordError(f"{where}: expected an object with 'image_file', an IMAGEO result row")
+        reply = _imageo_reply(row)
+        if reply.error is None or reply.image_id not in replies:
+            replies[reply.image_id] = reply
     return list(replies.values())
 
 

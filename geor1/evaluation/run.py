@@ -211,9 +211,8 @@ def _loader(config: EvaluationConfig) -> Load:
         import torch
 
         from geor1.models.loading import load_model, load_processor
-        from geor1.models.speed import use_fast_vision
 
-        model = use_fast_vision(load_model(checkpoint, dtype=config.dtype))
+        model = load_model(checkpoint, dtype=config.dtype)
         return model.to("cuda" if torch.cuda.is_available() else "cpu"), load_processor(checkpoint)
 
     return load
