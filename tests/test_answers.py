@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from geor1.answers import (
+    DIRECTIONS,
     Coordinates,
     FactCheck,
     ParseFailure,
@@ -28,6 +29,7 @@ from geor1.answers import (
     think_block,
     to_messages,
 )
+from geor1.answers.chains import comparison
 
 LETTERS = "ABCDE"
 CORPUS = [json.loads(line) for line in (Path(__file__).parent / "answers_corpus.jsonl").open(encoding="utf-8")]
@@ -444,6 +446,17 @@ def test_facts_of_a_geolocation_chain() -> None:
         ),  # said thrice, counted once
         ("<think> north water . north sand", [("ground", "north", "water"), ("ground", "north", "sand")]),
         ("<think> so tile A", []),
+        ("<think> matches A 4 B 1 . so tile A", [("A", "matches", "4"), ("B", "matches", "1")]),
+        ("<think> matches A 4 B", [("A", "matches", "4")]),
+        ("<think> matches nothing I know", []),
+        (
+            "<think> north ground water A water same . matches A",
+            [
+                ("ground", "north", "water"),
+                ("A", "north", "water"),
+                ("A", "north_same", "yes"),
+            ],
+        ),
         ("<answer> north water </answer>", []),
     ],
 )
@@ -471,6 +484,21 @@ def test_facts_are_held_against_metadata() -> None:
         StatedFact("B", "east", "sand"),
         StatedFact("B", "east_same", "yes"),
     ]
+
+
+def test_counts_of_matches_are_held_against_metadata() -> None:
+    ground = dict(zip(DIRECTIONS, ("water", "sand", "field", "forest"), strict=True))
+    tiles = {"A": ground, "B": {**ground, "north": "sand", "west": "houses"}, "C": {"north": "water"}}
+    stated = [StatedFact("A", "matches", "4"), StatedFact("B", "matches", "3"), StatedFact("C", "matches", "1")]
+    assert check_facts(stated, ground, tiles) == FactCheck(2, 1, [stated[1]])  # of C not enough is known
+
+
+def test_a_written_comparison_states_true_facts_only() -> None:
+    ground = dict(zip(DIRECTIONS, ("water", "sand", "field", "forest"), strict=True))
+    tiles = {"A": {**ground, "north": "sand"}, "B": ground}
+    stated = stated_facts(f"<think> {comparison(ground, tiles)} so tile A </think>")
+    assert len(stated) == 4 + 2 * 8 + 2
+    assert check_facts(stated, ground, tiles) == FactCheck(22, 22, [])
 
 
 def test_geolocation_facts_need_no_tiles() -> None:

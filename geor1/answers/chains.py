@@ -1,8 +1,10 @@
 """Facts that a chain of thought states, and how many of them hold.
 
-Two forms, words separated by spaces, sentences ended by a lone full stop. Pairing compares direction by direction::
+Two forms, words separated by spaces, sentences ended by a lone full stop. Pairing compares direction by direction, then
+says in how many directions each tile agrees with the ground::
 
-    climate arid hemisphere north traffic right . north ground water A water same B forest other . ... . so tile A
+    climate arid hemisphere north traffic right . north ground water A water same B forest other . ... .
+    matches A 4 B 1 . so tile A
 
 geolocation lists what is seen, then what it says of the place::
 
@@ -24,7 +26,8 @@ _NAME_KEYS = ("country", "city")
 _MARKS = {"same": "yes", "other": "no"}
 _MARK_SUFFIX = "_same"
 _GROUND = "ground"
-_RESERVED = frozenset((*DIRECTIONS, *GEOGRAPHY_KEYS, *_NAME_KEYS, *_MARKS, _GROUND, "so", "tile"))
+_MATCHES = "matches"
+_RESERVED = frozenset((*DIRECTIONS, *GEOGRAPHY_KEYS, *_NAME_KEYS, *_MARKS, _GROUND, _MATCHES, "so", "tile"))
 
 
 class StatedFact(NamedTuple):
@@ -32,8 +35,9 @@ class StatedFact(NamedTuple):
 
     Attributes:
         subject: ``ground``, or the letter of a candidate tile.
-        key: A direction, a geography key, or ``<direction>_same`` for a comparison of a tile with the ground.
-        value: As stated; ``yes`` or ``no`` for a comparison.
+        key: A direction, a geography key, ``<direction>_same`` for a comparison of a tile with the ground, or
+            ``matches`` for the number of directions in which they agree.
+        value: As stated; ``yes`` or ``no`` for a comparison, a numeral for matches.
     """
 
     subject: str
@@ -53,6 +57,34 @@ class FactCheck(NamedTuple):
     n_stated: int
     n_true: int
     false: list[StatedFact]
+
+
+def comparison(ground: Mapping[str, str], tiles: Mapping[str, Mapping[str, str]]) -> str:
+    """Compare tiles with the ground, direction by direction, and count the matches of each.
+
+    Args:
+        ground: Feature in each of ``DIRECTIONS``.
+        tiles: Letter -> feature in each of ``DIRECTIONS``.
+
+    >>> here = {"north": "water", "east": "sand", "south": "field", "west": "forest"}
+    >>> text = comparison(here, {"A": {**here, "north": "sand"}, "B": here})
+    >>> text[:46], text[-19:]
+    ('north ground water A sand other B water same .', '. matches A 3 B 4 .')
+    """
+    sentences = []
+    for direction in DIRECTIONS:
+        marks = " ".join(
+            f"{letter} {facts[direction]} {'same' if facts[direction] == ground[direction] else 'other'}"
+            for letter, facts in tiles.items()
+        )
+        sentences.append(f"{direction} {_GROUND} {ground[direction]} {marks}")
+    counts = " ".join(f"{letter} {matches(ground, facts)}" for letter, facts in tiles.items())
+    return " . ".join([*sentences, f"{_MATCHES} {counts}"]) + " ."
+
+
+def matches(ground: Mapping[str, str], tile: Mapping[str, str]) -> int:
+    """Number of directions, 0 to 4, in which a tile shows what the ground view shows."""
+    return sum(ground[direction] == tile[direction] for direction in DIRECTIONS)
 
 
 def stated_facts(completion: str) -> list[StatedFact]:
@@ -113,6 +145,9 @@ def _truth(
     fact: StatedFact, ground_facts: Mapping[str, str], candidate_facts: Mapping[str, Mapping[str, str]]
 ) -> str | None:
     facts = ground_facts if fact.subject == _GROUND else candidate_facts.get(fact.subject, {})
+    if fact.key == _MATCHES:
+        known = all(direction in view for direction in DIRECTIONS for view in (facts, ground_facts))
+        return str(matches(ground_facts, facts)) if known else None
     if not fact.key.endswith(_MARK_SUFFIX):
         return facts.get(fact.key)
     direction = fact.key.removesuffix(_MARK_SUFFIX)
@@ -132,6 +167,9 @@ def _sentence_facts(words: list[str]) -> Iterator[StatedFact]:
             return
         if word in DIRECTIONS and rest and rest[0] == _GROUND:
             yield from _comparison_facts(word, rest)
+            return
+        if word == _MATCHES:
+            yield from _counts(rest)
             return
         if word not in GEOGRAPHY_KEYS and word not in DIRECTIONS:
             return
@@ -154,6 +192,14 @@ def _comparison_facts(direction: str, words: list[str]) -> Iterator[StatedFact]:
             subject = None
         elif word not in _RESERVED:
             yield StatedFact(subject, direction, word)
+
+
+def _counts(words: list[str]) -> Iterator[StatedFact]:
+    """Facts of ``A 4 B 1``."""
+    for letter, number in zip(words[::2], words[1::2], strict=False):
+        if not (len(letter) == 1 and "A" <= letter <= "Z" and number.isdecimal()):
+            return
+        yield StatedFact(letter, _MATCHES, number)
 
 
 def _is_value(key: str, word: str) -> bool:

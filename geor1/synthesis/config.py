@@ -40,6 +40,7 @@ class SynthesisConfig:
         geolocation_scaffolds: Geolocation chains written, before the fact check.
         labelled_scaffolds: Labelled pairing chains written for the control, before the fact check.
         conclusion: How an unmatched chain concludes: ``random``, or ``most_same`` matches by its own words.
+        lookalikes: Share of unmatched chains with one tile of another neighbourhood that resembles the panorama's.
         teacher_error_rate: Share of chains with one false fact, for the fact check to find.
         coordinate_tolerance_km: How far coordinates of a chain may lie from the truth.
         tile_px: Edge of the satellite tiles; 0 keeps a folder's own sizes.
@@ -69,6 +70,7 @@ class SynthesisConfig:
     geolocation_scaffolds: int = 1000
     labelled_scaffolds: int = 0
     conclusion: str = "random"
+    lookalikes: float = 0.5
     teacher_error_rate: float = 0.1
     coordinate_tolerance_km: float = 100.0
     tile_px: int = 84
@@ -86,6 +88,7 @@ class SynthesisConfig:
         _one_of("conclusion", self.conclusion, CONCLUSIONS)
         _between("candidates", self.candidates, 2, MAX_CANDIDATES)
         _between("questions_per_pair", self.questions_per_pair, 1, 1000)
+        _between("lookalikes", self.lookalikes, 0.0, 1.0)
         _between("teacher_error_rate", self.teacher_error_rate, 0.0, 1.0)
         _between("jpeg_quality", self.jpeg_quality, 1, 95)
         _between("workers", self.workers, 1, 256)

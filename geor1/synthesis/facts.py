@@ -1,8 +1,8 @@
 """The fact check: every fact that a chain states is held against metadata, and chains with a false one are dropped.
 
 It reads the text, not the mind of whoever wrote it, so it serves a teacher model as well as the built-in writer.
-Checked are what lies in each direction of ground view and tiles, the same/other marks, climate and the other facts of
-the region, names of countries and cities, and the coordinates of the answer.
+Checked are what lies in each direction of ground view and tiles, the same/other marks and their counts, climate and the
+other facts of the region, names of countries and cities, and the coordinates of the answer.
 """
 
 from __future__ import annotations
@@ -56,7 +56,8 @@ class Verdict:
 
     Attributes:
         n_facts: Stated facts that could be tested.
-        false_kinds: Kind of each false one: ``ground``, ``tile``, ``mark``, ``climate`` …, ``name``, ``coordinates``.
+        false_kinds: Kind of each false one: ``ground``, ``tile``, ``mark``, ``matches``, ``climate`` …, ``name``,
+            ``coordinates``.
     """
 
     n_facts: int
@@ -69,8 +70,8 @@ class Verdict:
 
     @property
     def reason(self) -> str:
-        """The kind to book a dropped chain under; a wrong mark only if nothing else is wrong."""
-        return min(self.false_kinds, key=lambda kind: kind == "mark")
+        """The kind to book a dropped chain under; a wrong mark or count only if nothing else is wrong."""
+        return min(self.false_kinds, key=lambda kind: kind in ("mark", "matches"))
 
 
 class FactChecker:

@@ -103,6 +103,31 @@ class Neighbourhoods:
         chosen = shuffled[:count]
         return [(int(numbers[k]), None if np.isnan(distances[k]) else round(float(distances[k]), 1)) for k in chosen]
 
+    def lookalike(self, number: int, fewest: int, rng: np.random.Generator) -> int | None:
+        """Draw a pair of another neighbourhood that shows the same as this one in several directions.
+
+        Args:
+            number: Position of the pair in the list given to the constructor.
+            fewest: Directions shared at least, 1 to 4; each number from here to 4 that occurs is equally likely.
+            rng: Decides the draw.
+
+        Returns:
+            The position of a pair of the same split and source outside ``max_radius_m``, or None where no such pair
+            exists or positions are unknown.
+        """
+        pair = self.pairs[number]
+        if pair.latitude_deg is None:
+            return None
+        group = self._groups[self._group_key(pair)]
+        known = (self._features[number] >= 0) & (self._features[group] >= 0)
+        shared = ((self._features[group] == self._features[number]) & known).sum(axis=1)
+        alike = shared >= fewest
+        alike[np.isin(group, self._within(number, group, from_m=0.0)[0])] = False
+        counts = np.unique(shared[alike])
+        if not len(counts):
+            return None
+        return int(rng.choice(group[alike & (shared == rng.choice(counts))]))
+
     def _eligible(self, number: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Numbers, distances in metres (NaN unknown) and shared directions of all that qualify."""
         pair = self.pairs[number]
@@ -111,13 +136,15 @@ class Neighbourhoods:
             near = group[group != number]
             distances = np.full(len(near), math.nan)
         else:
-            near, distances = self._within(number, group)
+            near, distances = self._within(number, group, from_m=self.rule.min_separation_m)
+            near, distances = near[near != number], distances[near != number]
         known = (self._features[number] >= 0) & (self._features[near] >= 0)
         equal = (self._features[near] == self._features[number]) & known
         same_scene = equal.all(axis=1)
         return near[~same_scene], distances[~same_scene], equal.sum(axis=1)[~same_scene]
 
-    def _within(self, number: int, group: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def _within(self, number: int, group: np.ndarray, *, from_m: float) -> tuple[np.ndarray, np.ndarray]:
+        """Members of a group ``from_m`` to ``max_radius_m`` away, the pair itself too if that is 0, and distances."""
         latitude, longitude = self._latitude[number], self._longitude[number]
         reach_deg = math.degrees(self.rule.max_radius_m / 1000.0 / EARTH_RADIUS_KM) * 1.001
         band = self._latitude[group]
@@ -129,7 +156,7 @@ class Neighbourhoods:
             lat2=self._latitude[near],
             lon2=self._longitude[near],
         )
-        keep = (near != number) & (distances >= self.rule.min_separation_m) & (distances <= self.rule.max_radius_m)
+        keep = (distances >= from_m) & (distances <= self.rule.max_radius_m)
         return near[keep], distances[keep]
 
     def _too_few(self, number: int, found: int, count: int) -> str:

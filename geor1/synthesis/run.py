@@ -152,6 +152,7 @@ def _scaffolds(
             candidates=config.candidates,
             teacher=teacher,
             conclusion=config.conclusion,
+            lookalikes=config.lookalikes,
             seed=config.seed,
         ),
         "geolocation": geolocation(hood, n=config.geolocation_scaffolds, teacher=teacher, seed=config.seed),

@@ -19,7 +19,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 
 from geor1.answers import geolocation_prompt, pairing_prompt
-from geor1.answers.chains import DIRECTIONS
+from geor1.answers.chains import DIRECTIONS, comparison, matches
 from geor1.records import Candidate, Pair, Question, Scaffold
 from geor1.synthesis.facts import Metadata
 from geor1.synthesis.negatives import Neighbourhoods
@@ -40,6 +40,8 @@ VOCABULARY: dict[str, tuple[str, ...]] = {
     "relief": ("flat", "hills", "mountains"),
 }
 """Words that a chain may use under each key."""
+MANY_MATCHES = 3
+"""Directions in which a lookalike agrees with the panorama, at least; tiles of one neighbourhood agree in fewer."""
 COORDINATE_ERROR_DEG = (5.0, 60.0)
 """How far an erring teacher moves the longitude."""
 
@@ -96,17 +98,12 @@ def pairing_completion(ground: Facts, tiles: Mapping[str, Facts], conclusion: st
     >>> text[:101]
     '<think> climate arid hemisphere north traffic right . north ground water A sand other B water same . '
     >>> text[text.index("west"):]
-    'west ground forest A forest same B forest same . so tile B </think> <answer> B </answer>'
+    'west ground forest A forest same B forest same . matches A 3 B 4 . so tile B </think> <answer> B </answer>'
     """
-    parts = [" ".join(f"{key} {ground[key]}" for key in REGION_KEYS)]
-    for direction in DIRECTIONS:
-        here = ground[direction]
-        marks = " ".join(
-            f"{letter} {facts[direction]} {'same' if facts[direction] == here else 'other'}"
-            for letter, facts in tiles.items()
-        )
-        parts.append(f"{direction} ground {here} {marks}")
-    return f"<think> {' . '.join(parts)} . so tile {conclusion} </think> <answer> {conclusion} </answer>"
+    region = " ".join(f"{key} {ground[key]}" for key in REGION_KEYS)
+    return (
+        f"<think> {region} . {comparison(ground, tiles)} so tile {conclusion} </think> <answer> {conclusion} </answer>"
+    )
 
 
 def geolocation_completion(facts: Facts, *, latitude_deg: float, longitude_deg: float) -> str:
@@ -130,6 +127,7 @@ def unmatched_pairing(
     candidates: int,
     teacher: Teacher,
     conclusion: str = "random",
+    lookalikes: float = 0.0,
     seed: int = 0,
 ) -> Iterator[Draft]:
     """Pairing chains about train panoramas beside tiles of other places only.
@@ -141,6 +139,9 @@ def unmatched_pairing(
         teacher: Writes the chains.
         conclusion: ``random`` draws the concluding letter evenly; ``most_same`` names the tile with the most matches by
             the chain's own words (ties drawn), which teaches to conclude from the comparison, still without any label.
+        lookalikes: Share of chains in which one tile, at a random place, is exchanged for one of another neighbourhood
+            that agrees with the panorama in three or four directions. Tiles of one neighbourhood never agree in so
+            many, and a form that is taught without high counts cannot be kept when one occurs.
         seed: Decides tiles, letters and errors.
 
     Raises:
@@ -152,6 +153,8 @@ def unmatched_pairing(
     for turn, number in _cycle(_described(hood, PAIRING_KEYS), n, rng):
         pair = hood.pairs[number]
         chosen = hood.choose(number, candidates, rng)
+        if rng.random() < lookalikes and (far := hood.lookalike(number, MANY_MATCHES, rng)) is not None:
+            chosen[rng.integers(candidates)] = (far, None)
         options = [
             candidate_of(hood.pairs[other], letter, distance)
             for letter, (other, distance) in zip(letters, chosen, strict=True)
@@ -248,6 +251,6 @@ def _cycle(numbers: Sequence[int], n: int, rng: np.random.Generator) -> Iterator
 
 
 def _most_same(ground: Facts, tiles: Mapping[str, Facts], rng: np.random.Generator) -> str:
-    matches = {letter: sum(tile[d] == ground[d] for d in DIRECTIONS) for letter, tile in tiles.items()}
-    best = [letter for letter, count in matches.items() if count == max(matches.values())]
+    counts = {letter: matches(ground, tile) for letter, tile in tiles.items()}
+    best = [letter for letter, count in counts.items() if count == max(counts.values())]
     return best[rng.integers(len(best))]

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import collections
+import dataclasses
 
+import numpy as np
 import pytest
 
 from geor1.answers import check_facts, parse_choice, parse_coordinates, stated_facts
+from geor1.records import Pair
 from geor1.synthesis.facts import FactChecker, Metadata
 from geor1.synthesis.negatives import NegativeRule, Neighbourhoods
 from geor1.synthesis.questions import build_questions
 from geor1.synthesis.scaffolds import (
+    Draft,
     Teacher,
     geolocation,
     geolocation_completion,
@@ -36,6 +40,7 @@ def test_pairing_chain_word_for_word() -> None:
         ". east ground forest A forest same B sand other "
         ". south ground houses A houses same B sand other "
         ". west ground towers A field other B field other "
+        ". matches A 3 B 0 "
         ". so tile B </think> <answer> B </answer>"
     )
 
@@ -63,21 +68,71 @@ def test_unmatched_chains_never_show_the_panoramas_own_tile() -> None:
     assert len({draft.scaffold.scaffold_id for draft in drafts}) == 300
 
 
-def test_unmatched_conclusions_say_nothing() -> None:
-    drafts = list(unmatched_pairing(HOOD, n=1000, candidates=5, teacher=TRUTHFUL))
+def far_twin(number: int) -> Pair:
+    """A pair half a degree away that looks as ``PLACES[number]`` does from its ground."""
+    pair = PLACES[number]
+    assert pair.latitude_deg is not None
+    return dataclasses.replace(
+        pair,
+        pair_id=f"far/{number}",
+        ground_image=f"images/far{number}_ground.jpg",
+        satellite_image=f"images/far{number}_satellite.jpg",
+        latitude_deg=pair.latitude_deg + 0.5,
+    )
+
+
+@pytest.mark.parametrize("hood", [HOOD, Neighbourhoods([*PLACES, *map(far_twin, range(8))], NegativeRule())])
+def test_unmatched_conclusions_say_nothing(hood: Neighbourhoods) -> None:
+    drafts = list(unmatched_pairing(hood, n=1000, candidates=5, teacher=TRUTHFUL, lookalikes=0.5))
     letters = collections.Counter(parse_choice(draft.scaffold.completion, "ABCDE") for draft in drafts)
     assert set(letters) == set("ABCDE") and all(150 < count < 250 for count in letters.values())  # 200 ± 13
+    most = [
+        parse_choice(draft.scaffold.completion, "ABCDE") in most_matches(draft)
+        for draft in drafts
+        if len(most_matches(draft)) == 1
+    ]
+    assert len(most) > 100 and abs(sum(most) / len(most) - 0.2) < 4 * (0.16 / len(most)) ** 0.5
+
+
+def most_matches(draft: Draft) -> list[str]:
+    """Letters of the tiles that agree with the panorama in most directions."""
+    counts = {
+        letter: sum(tile[d] == draft.metadata.ground[d] for d in ("north", "east", "south", "west"))
+        for letter, tile in draft.metadata.tiles.items()
+    }
+    return [letter for letter, count in counts.items() if count == max(counts.values())]
+
+
+def test_lookalikes_are_of_other_neighbourhoods_and_agree_in_many_directions() -> None:
+    hood = Neighbourhoods([*PLACES, *map(far_twin, range(8))], NegativeRule())
+    positions = {pair.satellite_image: (pair.latitude_deg, pair.facts) for pair in hood.pairs}
+    own = {pair.ground_image: (pair.satellite_image, pair.latitude_deg, pair.facts) for pair in hood.pairs}
+    far = 0
+    drafts = list(unmatched_pairing(hood, n=200, candidates=5, teacher=TRUTHFUL, lookalikes=1.0))
+    for draft in drafts:
+        ground, *tiles = draft.scaffold.images
+        itself, latitude, facts = own[ground]
+        assert itself not in tiles
+        elsewhere = [tile for tile in tiles if abs(positions[tile][0] - latitude) > 0.4]
+        assert len(elsewhere) == 1
+        shared = sum(positions[elsewhere[0]][1][d] == facts[d] for d in ("north", "east", "south", "west"))
+        assert shared >= 3
+        far += shared == 4
+    assert far > 40  # both numbers of agreeing directions occur, wherever both exist
+
+
+def test_without_lookalikes_or_positions_the_neighbourhood_serves() -> None:
+    unplaced = [dataclasses.replace(pair, latitude_deg=None, longitude_deg=None) for pair in PLACES]
+    hood = Neighbourhoods(unplaced, NegativeRule())
+    assert len(list(unmatched_pairing(hood, n=20, candidates=5, teacher=TRUTHFUL, lookalikes=1.0))) == 20
+    rng = np.random.default_rng(0)
+    assert hood.lookalike(0, 3, rng) is None
+    assert HOOD.lookalike(0, 3, rng) is None  # all within the radius
 
 
 def test_most_same_concludes_from_the_chains_own_words() -> None:
     for draft in unmatched_pairing(HOOD, n=100, candidates=5, teacher=TRUTHFUL, conclusion="most_same"):
-        ground, tiles = draft.metadata.ground, draft.metadata.tiles
-        matches = {
-            letter: sum(tile[d] == ground[d] for d in ("north", "east", "south", "west"))
-            for letter, tile in tiles.items()
-        }
-        chosen = parse_choice(draft.scaffold.completion, "ABCDE")
-        assert matches[chosen] == max(matches.values())
+        assert parse_choice(draft.scaffold.completion, "ABCDE") in most_matches(draft)
 
 
 def test_labelled_chains_conclude_right_and_say_so() -> None:
@@ -93,7 +148,7 @@ def test_labelled_chains_conclude_right_and_say_so() -> None:
 @pytest.mark.parametrize("kind", ["unmatched", "geolocation", "labelled"])
 def test_true_chains_parse_back_with_every_fact_true(kind: str) -> None:
     checker = FactChecker(NAMES)
-    expected = {"geolocation": 4 + 3 + 2 + 1 + 1}.get(kind, 3 + 4 + 4 * 5 * 2)
+    expected = {"geolocation": 4 + 3 + 2 + 1 + 1}.get(kind, 3 + 4 + 4 * 5 * 2 + 5)
     for draft in drafts_of(kind, TRUTHFUL, 200):
         kept = checker.filter(draft.scaffold, draft.metadata)
         assert kept is not None and kept.n_facts == expected
