@@ -16,7 +16,8 @@ def configure(config_class: type[C], stage: str, profile: str, /, **overrides: A
 
     In a notebook the overrides are usually the names of its parameters cell. Their literals show the values of the
     profile ``miniature``. So, under another profile, a literal that is neither changed nor given by papermill does not
-    count as chosen, and the profile's own value stands. In scripts every override counts.
+    count as chosen, and the profile's own value stands, or the config's default where the profile names none. In
+    scripts every override counts.
 
     Args:
         config_class: Frozen dataclass of the stage; checks ranges in ``__post_init__``.
@@ -37,13 +38,11 @@ def configure(config_class: type[C], stage: str, profile: str, /, **overrides: A
     if notebook is not None:
         check_injected(notebook, where)
     section = load_profile(profile)[stage]
-    chosen = _chosen(overrides, section, stage, profile, notebook)
+    chosen = _chosen(overrides, stage, profile, notebook)
     return build_dataclass(config_class, {**section, **chosen}, where)
 
 
-def _chosen(
-    overrides: dict[str, Any], section: dict[str, Any], stage: str, profile: str, notebook: NotebookParameters | None
-) -> dict[str, Any]:
+def _chosen(overrides: dict[str, Any], stage: str, profile: str, notebook: NotebookParameters | None) -> dict[str, Any]:
     """Leave out the overrides that only repeat the default profile's value as shown in the parameters cell."""
     if notebook is None or profile == DEFAULT_PROFILE:
         return overrides
@@ -51,6 +50,6 @@ def _chosen(
 
     def is_default(name: str, value: Any) -> bool:
         declared = name in notebook.declared and name not in notebook.injected
-        return declared and name in section and name in shown and to_plain(value) == shown[name]
+        return declared and name in shown and to_plain(value) == shown[name]
 
     return {name: value for name, value in overrides.items() if not is_default(name, value)}
