@@ -35,7 +35,7 @@ class _Pass:
 
     prompts: Sequence[EncodedPrompt]
     rows: range
-    flat: list[bool] | None  # per group: advantages all zero, so no gradient is needed; None: score everything
+    flat: list[bool] | None  # per group: rewards all alike, so no gradient is needed; None: score everything
 
 
 class GroupTrainer(ResumingMixin, GRPOTrainer):
@@ -155,7 +155,9 @@ class GroupTrainer(ResumingMixin, GRPOTrainer):
             }
             flat = None
             if self._skip_flat:
-                flat = (part["advantages"].view(-1, group) == 0).all(1).tolist()
+                # Alike, not zero: the mean of eight equal rewards may miss them by rounding, and so may the advantages.
+                by_group = part["advantages"].view(-1, group)
+                flat = (by_group == by_group[:, :1]).all(1).tolist()
                 flat[0] = flat[0] and not all(flat)  # something must carry the graph of the backward pass
             prompts = self._encoded[first // group : (first + size) // group]
             passes.append((part, _Pass(prompts=prompts, rows=range(first, first + size), flat=flat)))
