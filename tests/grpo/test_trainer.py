@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -153,6 +154,17 @@ def test_leaving_out_flat_groups_changes_nothing(world: Path, tmp_path: Path) ->
             assert left[key] == pytest.approx(right[key], rel=1e-4, abs=1e-6), key
     for name, value in weights_all.items():
         assert torch.allclose(value, weights_without[name], atol=2e-6), name
+
+
+def test_ties_are_found_whatever_the_rounding() -> None:
+    rewards = torch.tensor([[1.2] * 8, [0.0] * 8, [1.2] * 7 + [0.2]])
+    advantages = (rewards - rewards.mean(1, keepdim=True)) / (rewards.std(1, keepdim=True) + 1e-4)
+    assert advantages[0, 0] != 0  # the mean of eight 1.2 is not 1.2 in float32
+    trainer = SimpleNamespace(
+        args=SimpleNamespace(steps_per_generation=1), num_generations=8, _skip_flat=True, _encoded=[None] * 3
+    )
+    [(_, one)] = GroupTrainer._split(trainer, {"advantages": advantages.flatten()})
+    assert one.flat == [True, True, False]
 
 
 def test_passes_hold_whole_groups_in_order(world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
