@@ -15,6 +15,7 @@ from geor1.maps.samples import THRESHOLDS_KM, by_model, to_samples
 from geor1.records import Prediction
 
 SMALLEST_KM = 0.1  # left edge of the logarithmic axis; smaller errors are drawn there
+MOST_INSIDE = 4  # models whose legend fits above the curves
 LARGEST_KM = 20015.1  # half of a meridian circle, R = 6371 km
 
 
@@ -57,7 +58,7 @@ def error_cdf(ax: Axes, errors_km: Mapping[str, npt.ArrayLike], *, title: str | 
     ax.yaxis.set_major_formatter(PercentFormatter(1.0))
     ax.set_ylabel("samples within this error")
     set_title(ax, title)
-    set_legend(ax, loc="upper left")
+    _model_legend(ax, len(errors_km))
     return ax
 
 
@@ -93,7 +94,7 @@ def error_histogram(
     ax.set_ylabel("samples")
     ax.yaxis.set_major_locator(MaxNLocator(integer=True))
     set_title(ax, title)
-    set_legend(ax, loc="upper left")
+    _model_legend(ax, len(errors_km))
     return ax
 
 
@@ -138,7 +139,7 @@ def accuracy_bars(
     ax.set_xlabel(xlabel)
     quiet_grid(ax, "x")
     set_title(ax, title)
-    set_legend(ax, loc="lower right")
+    set_legend(ax, loc="lower right", bbox_to_anchor=(1.0, 1.0), borderaxespad=0.2)  # no bar reaches there
     return ax
 
 
@@ -191,6 +192,12 @@ def _checked(values: npt.ArrayLike, model: str) -> np.ndarray:
     if np.isnan(errors).any() or (errors < 0).any():
         raise ValueError(f"errors of {model!r}: expected km >= 0, inf for a miss; got NaN or a negative value")
     return errors
+
+
+def _model_legend(ax: Axes, models: int) -> None:
+    """In the empty corner above the curves while it is short, else below the axes."""
+    below = {"bbox_to_anchor": (0.0, -0.16)} if models > MOST_INSIDE else {}
+    set_legend(ax, loc="upper left", **below)
 
 
 def _mark_thresholds(ax: Axes) -> None:
