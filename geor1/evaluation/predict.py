@@ -63,7 +63,7 @@ def predict_pairing(
     batch_size: int,
     max_new_tokens: int,
     seed: int,
-    output: Path | str,
+    output: PredictionJournal | Path | str,
     generate: Generate | None = None,
 ) -> list[Prediction]:
     """Answer pairing questions greedily under each condition and rotation.
@@ -79,7 +79,8 @@ def predict_pairing(
         batch_size: Prompts generated together.
         max_new_tokens: Limit of a completion; one cut there is counted as ``unfinished``.
         seed: Seed of generation and of the choice of the shuffled panoramas.
-        output: Predictions file; appended to, and what it holds already is not generated again.
+        output: Predictions file, or that file opened already (reading it anew for every call adds up); appended to, and
+            what it holds already is not generated again.
         generate: As ``geor1.models.generate.generate``, which is used when None.
 
     Returns:
@@ -93,7 +94,7 @@ def predict_pairing(
     jobs = [
         job for condition in conditions for job in _pairing_jobs(questions, Path(data_dir), condition, rotations, seed)
     ]
-    return _run(jobs, model, processor, label, batch_size, max_new_tokens, seed, Path(output), generate)
+    return _run(jobs, model, processor, label, batch_size, max_new_tokens, seed, output, generate)
 
 
 def predict_geolocation(
@@ -106,7 +107,7 @@ def predict_geolocation(
     batch_size: int,
     max_new_tokens: int,
     seed: int,
-    output: Path | str,
+    output: PredictionJournal | Path | str,
     conditions: Sequence[str] = ("normal",),
     generate: Generate | None = None,
 ) -> list[Prediction]:
@@ -118,7 +119,7 @@ def predict_geolocation(
     if len(known) < len(questions):
         logger.info("geolocation: %d questions without true coordinates left out", len(questions) - len(known))
     jobs = [job for condition in conditions for job in _geolocation_jobs(known, Path(data_dir), condition, seed)]
-    return _run(jobs, model, processor, label, batch_size, max_new_tokens, seed, Path(output), generate)
+    return _run(jobs, model, processor, label, batch_size, max_new_tokens, seed, output, generate)
 
 
 def other_panoramas(questions: Sequence[Question], seed: int) -> dict[str, Question]:
@@ -176,7 +177,7 @@ def _run(
     batch_size: int,
     max_new_tokens: int,
     seed: int,
-    output: Path,
+    output: PredictionJournal | Path | str,
     generate: Generate | None,
 ) -> list[Prediction]:
     """Generate what the file lacks, batch by batch, and return everything in the order of the jobs."""
@@ -184,9 +185,9 @@ def _run(
         from geor1.models.generate import generate as generate_with_model
 
         generate = generate_with_model
-    journal = PredictionJournal(output)
+    journal = output if isinstance(output, PredictionJournal) else PredictionJournal(output)
     todo = [job for job in jobs if journal.get(_key(job, label)) is None]
-    logger.info("%s: %d predictions, %d found in %s", label, len(jobs), len(jobs) - len(todo), output.name)
+    logger.info("%s: %d predictions, %d found in %s", label, len(jobs), len(jobs) - len(todo), journal.path.name)
     load = functools.lru_cache(maxsize=_CACHED_IMAGES)(load_image)
     with Progress(f"{label}: predictions", total=len(todo), unit="prompt") as shown:
         for start in range(0, len(todo), batch_size):
@@ -202,7 +203,7 @@ def _run(
                 batch_size=batch_size,
             )
             journal.append(
-                _prediction(job, label, generation, output.parent)
+                _prediction(job, label, generation, journal.path.parent)
                 for job, generation in zip(batch, generations, strict=True)
             )
             shown.update(len(batch))

@@ -75,13 +75,14 @@ def run_evaluation(
     shared = {q.question_id for q in questions} & {q.question_id for q in real}
     if shared:
         raise RecordError(f"question id {sorted(shared)[0]!r} is in the test and the real questions; ids must differ")
+    journal = PredictionJournal(run_dir / PREDICTIONS)
     for label, checkpoint in models.items():
         ask = _lazily(Path(checkpoint), load or _loader(config), generate)
-        _predict(config, label, questions, data, run_dir, ask)
+        _predict(config, label, questions, data, journal, ask)
         if real:
-            common = _common(config, label, run_dir, ask)
+            common = _common(config, label, journal, ask)
             predict_pairing(None, None, real, real_dir, conditions=("normal",), rotations=ALL_ROTATIONS, **common)
-    scores = _scores(config, models, questions, real, run_dir)
+    scores = _scores(config, models, questions, real, journal.predictions)
     scores["imports"], imported = import_rows(real_data, config) if real_data else ([], [])
     write_jsonl(run_dir / IMPORTED, imported)
     write_json(run_dir / SCORES, scores)
@@ -132,9 +133,14 @@ def summary(scores: Mapping[str, Any]) -> dict[str, float]:
 
 
 def _predict(
-    config: EvaluationConfig, label: str, questions: list[Question], data: Path, run_dir: Path, ask: Generate
+    config: EvaluationConfig,
+    label: str,
+    questions: list[Question],
+    data: Path,
+    journal: PredictionJournal,
+    ask: Generate,
 ) -> None:
-    common = _common(config, label, run_dir, ask)
+    common = _common(config, label, journal, ask)
     predict_pairing(None, None, questions, data, conditions=("normal",), rotations=config.rotations, **common)
     controls = questions[: config.n_control]
     if config.controls:
@@ -144,13 +150,13 @@ def _predict(
         predict_geolocation(None, None, questions[: config.n_geolocation], data, **common)
 
 
-def _common(config: EvaluationConfig, label: str, run_dir: Path, ask: Generate) -> dict[str, Any]:
+def _common(config: EvaluationConfig, label: str, journal: PredictionJournal, ask: Generate) -> dict[str, Any]:
     return {
         "label": label,
         "batch_size": config.batch_size,
         "max_new_tokens": config.max_new_tokens,
         "seed": config.seed,
-        "output": run_dir / PREDICTIONS,
+        "output": journal,
         "generate": ask,
     }
 
@@ -160,9 +166,8 @@ def _scores(
     models: Mapping[str, Path],
     questions: Sequence[Question],
     real: Sequence[Question],
-    run_dir: Path,
+    predictions: Sequence[Prediction],
 ) -> dict[str, Any]:
-    predictions = PredictionJournal(run_dir / PREDICTIONS).predictions
     items = {question.question_id for question in questions}
     real_items = {question.question_id for question in real}
     by_label = {label: pairing_scores(predictions, label, items, config) for label in models}
