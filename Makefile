@@ -18,7 +18,7 @@ export TOKENIZERS_PARALLELISM := false
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | awk -F'\t' '{printf "  make %-11s %s\n", $$1, $$2}'
 
-demo: $(VENV)/.installed  ## all five notebooks on the miniature profile (12 minutes on two cores), then the scores
+demo: $(VENV)/.installed  ## all five notebooks on the miniature profile (15 minutes on two cores), then the scores
 	$(PY) -m geor1 demo --profile $(PROFILE) --seed $(SEED)
 
 test: $(VENV)/.installed-dev  ## the tests (TESTS=tests/test_runs.py for some of them)
@@ -27,7 +27,7 @@ test: $(VENV)/.installed-dev  ## the tests (TESTS=tests/test_runs.py for some of
 lab: $(VENV)/.installed-lab  ## JupyterLab on the notebooks
 	$(PY) -m jupyterlab --ServerApp.root_dir=. --LabApp.default_url=/lab/tree/notebooks
 
-reproduce: $(VENV)/.installed  ## the demo at three seeds: what README and papers/ quote (an hour)
+reproduce: $(VENV)/.installed  ## the demo at three seeds: what README and papers/ quote (45 minutes)
 	$(PY) -m geor1 reproduce --profile $(PROFILE) --seeds $(SEEDS)
 
 bench: $(VENV)/.installed  ## how fast the miniature Earth is rendered
