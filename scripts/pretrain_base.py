@@ -172,8 +172,7 @@ class Lessons:
 
     def _judge_texts(self) -> Example:
         """What was written already is compared: marks, counts and conclusion are learnt, not the words."""
-        k = int(self.rng.integers(3, 7))
-        written = compare_example(self.rng, k).completion
+        written = self._compare_texts().completion
         return Example("Which description fits?", written, [], given=FEATURES)
 
     def _answer_at_once(self) -> Example:

@@ -182,7 +182,7 @@ def _comparison_facts(direction: str, words: list[str]) -> Iterator[StatedFact]:
     """Facts of ``ground <feature> A <feature> <mark> B …`` within one direction."""
     subject: str | None = None
     for word in words:
-        if word == _GROUND or (len(word) == 1 and "A" <= word <= "Z"):
+        if word == _GROUND or _is_letter(word):
             subject = word
         elif subject is None or word == "so":
             subject = None
@@ -197,9 +197,13 @@ def _comparison_facts(direction: str, words: list[str]) -> Iterator[StatedFact]:
 def _counts(words: list[str]) -> Iterator[StatedFact]:
     """Facts of ``A 4 B 1``."""
     for letter, number in zip(words[::2], words[1::2], strict=False):
-        if not (len(letter) == 1 and "A" <= letter <= "Z" and number.isdecimal()):
+        if not (_is_letter(letter) and number.isdecimal()):
             return
         yield StatedFact(letter, _MATCHES, number)
+
+
+def _is_letter(word: str) -> bool:
+    return len(word) == 1 and "A" <= word <= "Z"
 
 
 def _is_value(key: str, word: str) -> bool:

@@ -47,9 +47,7 @@ def _chosen(overrides: dict[str, Any], stage: str, profile: str, notebook: Noteb
     if notebook is None or profile == DEFAULT_PROFILE:
         return overrides
     shown = load_profile(DEFAULT_PROFILE)[stage]
-
-    def is_default(name: str, value: Any) -> bool:
-        declared = name in notebook.declared and name not in notebook.injected
-        return declared and name in shown and to_plain(value) == shown[name]
-
-    return {name: value for name, value in overrides.items() if not is_default(name, value)}
+    literals = shown.keys() & notebook.declared.keys() - notebook.injected.keys()
+    return {
+        name: value for name, value in overrides.items() if not (name in literals and to_plain(value) == shown[name])
+    }

@@ -119,10 +119,8 @@ class Neighbourhoods:
         if pair.latitude_deg is None:
             return None
         group = self._groups[self._group_key(pair)]
-        known = (self._features[number] >= 0) & (self._features[group] >= 0)
-        shared = ((self._features[group] == self._features[number]) & known).sum(axis=1)
-        alike = shared >= fewest
-        alike[np.isin(group, self._within(number, group, from_m=0.0)[0])] = False
+        shared = self._agreeing(number, group).sum(axis=1)
+        alike = (shared >= fewest) & ~np.isin(group, self._within(number, group)[0])
         counts = np.unique(shared[alike])
         if not len(counts):
             return None
@@ -136,15 +134,19 @@ class Neighbourhoods:
             near = group[group != number]
             distances = np.full(len(near), math.nan)
         else:
-            near, distances = self._within(number, group, from_m=self.rule.min_separation_m)
-            near, distances = near[near != number], distances[near != number]
-        known = (self._features[number] >= 0) & (self._features[near] >= 0)
-        equal = (self._features[near] == self._features[number]) & known
+            near, distances = self._within(number, group)
+            apart = (near != number) & (distances >= self.rule.min_separation_m)
+            near, distances = near[apart], distances[apart]
+        equal = self._agreeing(number, near)
         same_scene = equal.all(axis=1)
         return near[~same_scene], distances[~same_scene], equal.sum(axis=1)[~same_scene]
 
-    def _within(self, number: int, group: np.ndarray, *, from_m: float) -> tuple[np.ndarray, np.ndarray]:
-        """Members of a group ``from_m`` to ``max_radius_m`` away, the pair itself too if that is 0, and distances."""
+    def _agreeing(self, number: int, others: np.ndarray) -> np.ndarray:
+        """``[len(others), 4]``: in which directions each shows what the pair shows; False where either is unknown."""
+        return (self._features[others] == self._features[number]) & (self._features[number] >= 0)
+
+    def _within(self, number: int, group: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Members of a group at most ``max_radius_m`` away, the pair itself among them, with distances in metres."""
         latitude, longitude = self._latitude[number], self._longitude[number]
         reach_deg = math.degrees(self.rule.max_radius_m / 1000.0 / EARTH_RADIUS_KM) * 1.001
         band = self._latitude[group]
@@ -156,7 +158,7 @@ class Neighbourhoods:
             lat2=self._latitude[near],
             lon2=self._longitude[near],
         )
-        keep = (distances >= from_m) & (distances <= self.rule.max_radius_m)
+        keep = distances <= self.rule.max_radius_m
         return near[keep], distances[keep]
 
     def _too_few(self, number: int, found: int, count: int) -> str:
