@@ -175,6 +175,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="command")
 
     def add(name: str, command: Any, text: str, *, profile: bool = True) -> argparse.ArgumentParser:
+        """A subcommand with its help text and, unless told otherwise, the options of a profile."""
         sub = commands.add_parser(name, help=text, description=text)
         sub.set_defaults(command=command)
         if profile:

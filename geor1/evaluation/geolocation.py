@@ -99,6 +99,7 @@ def score_geolocation(
     located = distances[np.isfinite(distances)]
 
     def interval(values: FloatArray, median: bool = False) -> Interval:
+        """Bootstrap interval of the mean, or median, of one value a prediction."""
         statistic = _median if median else None
         return bootstrap_interval(values, statistic=statistic, clusters=clusters, resamples=resamples, seed=seed)
 

@@ -213,6 +213,7 @@ def _real_questions(data: Path, pairs_dir: Path | None) -> tuple[Path, list[Ques
 
 def _loader(config: EvaluationConfig) -> Load:
     def load(checkpoint: Path) -> tuple[Any, Any]:
+        """Model, on the GPU where there is one, and processor of a checkpoint."""
         import torch
 
         from geor1.models.loading import load_model, load_processor
@@ -228,6 +229,7 @@ def _lazily(checkpoint: Path, load: Load, generate: Generate | None) -> Generate
     loaded: list[tuple[Any, Any]] = []
 
     def ask(_model: Any, _processor: Any, prompts: list[str], images: list[Any], **options: Any) -> Sequence[Any]:
+        """Answer prompts with the checkpoint's model, whatever model and processor are handed in."""
         if not loaded:
             loaded.append(load(checkpoint))
         if generate is None:

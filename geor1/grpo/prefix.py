@@ -45,11 +45,13 @@ class _ExpandedPrefix:
     def update(
         self, keys: torch.Tensor, values: torch.Tensor, layer_idx: int, *_: Any, **__: Any
     ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Put the prompt's keys and values, [N, K, P, head], before the rows' own, [N, K, C, head]."""
         shared_keys = self._prefix.keys[layer_idx].repeat_interleave(self._group_size, 0)
         shared_values = self._prefix.values[layer_idx].repeat_interleave(self._group_size, 0)
         return torch.cat([shared_keys, keys], dim=2), torch.cat([shared_values, values], dim=2)
 
     def get_seq_length(self, layer_idx: int = 0) -> int:
+        """Tokens of the prompt, P: where the rows' own tokens begin."""
         return self._prefix.keys[layer_idx].shape[2]
 
 

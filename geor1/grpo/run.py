@@ -195,6 +195,7 @@ def held_out_accuracy(config: GrpoConfig, questions: list[Question], data: Path,
     judge = AccuracyReward()
 
     def evaluate(model: Any) -> dict[str, float]:
+        """Answer the held-out questions greedily; figures by the names they are logged under."""
         answers = generate(
             model,
             processor,

@@ -192,6 +192,7 @@ def leaflet_css() -> str:
     folder = _leaflet_folder()
 
     def inline(match: re.Match[str]) -> str:
+        """A picture's data URI in place of its address; ``none`` for one that Leaflet does not ship."""
         picture = folder / match.group(1)
         if not picture.is_file():
             return "none"

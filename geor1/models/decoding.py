@@ -168,6 +168,7 @@ def shared_prefix_attention(
     from_own = own_weights @ own_values
 
     def unfold(folded_: torch.Tensor) -> torch.Tensor:
+        """[B, K, G*share, x] to [N, K, share, x]: from one prompt's rows together to one row each."""
         apart = folded_.reshape(prompts, key_heads, group, share, folded_.shape[-1])
         return apart.transpose(1, 2).reshape(rows, key_heads, share, folded_.shape[-1])
 

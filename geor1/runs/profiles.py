@@ -131,6 +131,7 @@ def _parse_yaml(path: Path) -> dict[str, Any]:
         """SafeLoader that refuses a name given twice (YAML's own reader keeps the last, silently)."""
 
         def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
+            """A mapping's values by name; a name that stands twice is an error with its line."""
             names = [key.value for key, _ in node.value]
             for index, key in enumerate(names):
                 if key in names[:index]:
