@@ -103,72 +103,99 @@ def grids(scene: Scene) -> Grids:
     layout = Grids(height, top, top.copy(), np.zeros((GRID, GRID), np.uint8))
     for index, feature in enumerate(scene.features):
         azimuth_deg = index * 90.0 + rng.uniform(-14.0, 14.0)
-        off_deg = np.abs((AZIMUTH_DEG - azimuth_deg + 180.0) % 360.0 - 180.0)
+        turned_deg = AZIMUTH_DEG - azimuth_deg
+        turned_deg += 180.0
+        turned_deg += np.where(turned_deg < 0.0, 360.0, np.where(turned_deg >= 360.0, -360.0, 0.0))  # cheaper than %
         edge = rng.uniform(32.0, 40.0) + 3.0 * crop_noise(rng, GRID, GRID)
-        inside = (off_deg < edge) & (rng.uniform(5.5, 8.5) < RANGE_M) & (RANGE_M < REACH_M)
-        _PAINTERS[feature](layout, inside, climate, rng)
+        inside = (np.abs(turned_deg - 180.0) < edge) & (rng.uniform(5.5, 8.5) < RANGE_M) & (RANGE_M < REACH_M)
+        _PAINTERS[feature](layout, np.flatnonzero(inside), climate, rng)
     _paint_roads(layout, scene, rng)
     return layout
 
 
-def _paint_water(layout: Grids, inside: np.ndarray, climate: str, rng: np.random.Generator) -> None:
-    ripple = 4.0 * crop_noise(rng, GRID, GRID)[..., None]
-    layout.top_rgb[inside] = (np.array(WATER_RGB[climate], np.float32) + ripple)[inside]
-    layout.side_rgb[inside] = layout.top_rgb[inside]
-    layout.height_m[inside] = -0.4
-    layout.kind[inside] = WATER
+# Painters take the cells of their feature as indices into flattened grids: a mask would be searched at every use.
 
 
-def _paint_sand(layout: Grids, inside: np.ndarray, climate: str, rng: np.random.Generator) -> None:
-    angle = rng.uniform(0, math.pi)
-    ripple = 8.0 * np.sin((EAST_M * math.cos(angle) + NORTH_M * math.sin(angle)) * 1.1)
+def _flat(grid: np.ndarray) -> np.ndarray:
+    """A view of a grid as ``[GRID * GRID]`` or ``[GRID * GRID, 3]``."""
+    return grid.reshape(-1, *grid.shape[2:])
+
+
+def _noise_at(cells: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    return crop_noise(rng, GRID, GRID).ravel()[cells]
+
+
+def _paint_water(layout: Grids, cells: np.ndarray, climate: str, rng: np.random.Generator) -> None:
+    rgb = np.array(WATER_RGB[climate], np.float32) + 4.0 * _noise_at(cells, rng)[:, None]
+    _flat(layout.top_rgb)[cells] = rgb
+    _flat(layout.side_rgb)[cells] = rgb
+    _flat(layout.height_m)[cells] = -0.4
+    _flat(layout.kind)[cells] = WATER
+
+
+def _paint_sand(layout: Grids, cells: np.ndarray, climate: str, rng: np.random.Generator) -> None:
+    phase_m = _along(cells, rng.uniform(0, math.pi))
     tone = np.array((232, 212, 152) if climate != "polar" else (222, 206, 170), np.float32)
-    layout.top_rgb[inside] = (tone + (ripple + 3.0 * crop_noise(rng, GRID, GRID))[..., None])[inside]
-    layout.side_rgb[inside] = layout.top_rgb[inside]
+    rgb = tone + (8.0 * np.sin(phase_m * 1.1) + 3.0 * _noise_at(cells, rng))[:, None]
+    _flat(layout.top_rgb)[cells] = rgb
+    _flat(layout.side_rgb)[cells] = rgb
 
 
-def _paint_field(layout: Grids, inside: np.ndarray, climate: str, rng: np.random.Generator) -> None:
-    angle = rng.uniform(0, math.pi)
-    phase = EAST_M * math.cos(angle) + NORTH_M * math.sin(angle)
-    furrow = (np.floor(phase / 2.3).astype(int) % 2 == 0) & inside
-    layout.top_rgb[inside] = (206, 186, 62)
-    layout.top_rgb[furrow] = (128, 142, 36)
-    layout.top_rgb[inside] += (4.0 * crop_noise(rng, GRID, GRID)[..., None] * np.ones(3, np.float32))[inside]
-    layout.side_rgb[inside] = layout.top_rgb[inside]
-    layout.height_m[furrow] = 0.45
+def _paint_field(layout: Grids, cells: np.ndarray, climate: str, rng: np.random.Generator) -> None:
+    furrow = np.floor(_along(cells, rng.uniform(0, math.pi)) / 2.3).astype(int) % 2 == 0
+    rgb = np.where(furrow[:, None], np.array((128, 142, 36), np.float32), np.array((206, 186, 62), np.float32))
+    rgb += 4.0 * _noise_at(cells, rng)[:, None]
+    _flat(layout.top_rgb)[cells] = rgb
+    _flat(layout.side_rgb)[cells] = rgb
+    _flat(layout.height_m)[cells[furrow]] = 0.45
+
+
+def _along(cells: np.ndarray, angle_rad: float) -> np.ndarray:
+    """Distance of cells along a direction, counted from the camera."""
+    return EAST_M.ravel()[cells] * math.cos(angle_rad) + NORTH_M.ravel()[cells] * math.sin(angle_rad)
 
 
 @functools.cache
-def _disc(radius_cells: int) -> tuple[np.ndarray, np.ndarray]:
-    """Boolean disc and its dome (1 at the centre, 0 at the rim), ``[2r+1, 2r+1]`` each."""
+def _crown(radius_cells: int) -> tuple[np.ndarray, np.ndarray]:
+    """Offsets into a flattened grid of the cells of a disc, and its dome there (1 at the centre, 0 at the rim)."""
     row, column = np.mgrid[-radius_cells : radius_cells + 1, -radius_cells : radius_cells + 1]
     distance = np.hypot(row, column) / (radius_cells + 0.4)
-    return distance <= 1.0, np.sqrt(np.clip(1.0 - distance**2, 0.0, 1.0)).astype(np.float32)
+    disc = distance <= 1.0
+    dome = np.sqrt(np.clip(1.0 - distance**2, 0.0, 1.0)).astype(np.float32)
+    return (row * GRID + column)[disc], dome[disc]
 
 
-def _paint_forest(layout: Grids, inside: np.ndarray, climate: str, rng: np.random.Generator) -> None:
-    cells = np.argwhere(inside)
-    layout.top_rgb[inside] = layout.top_rgb[inside] * 0.55 + np.array(TREE_RGB[climate], np.float32) * 0.4
+def _paint_forest(layout: Grids, cells: np.ndarray, climate: str, rng: np.random.Generator) -> None:
     tone = np.array(TREE_RGB[climate], np.float32)
+    top_rgb = _flat(layout.top_rgb)
+    top_rgb[cells] = top_rgb[cells] * 0.55 + tone * 0.4
     low, high = {"arid": (3.0, 4.5), "polar": (3.5, 5.5)}.get(climate, (5.5, 8.5))
-    for row, column in cells[rng.integers(len(cells), size=34)]:
+    crowns, trees = [], []
+    for centre in cells[rng.integers(len(cells), size=34)].tolist():
         radius = int(rng.integers(2, 4))
-        disc, dome = _disc(radius)
-        window = (slice(row - radius, row + radius + 1), slice(column - radius, column + radius + 1))
-        if layout.height_m[window].shape != disc.shape:
+        row, column = divmod(centre, GRID)
+        if not (radius <= row < GRID - radius and radius <= column < GRID - radius):
             continue
-        crown = disc & (RANGE_M[window] > 5.0)
-        shape = dome if climate not in ("continental", "polar") else dome**2  # conifers are pointed
-        layout.height_m[window][crown] = (rng.uniform(low, high) * (0.55 + 0.45 * shape))[crown]
-        shade = tone * rng.uniform(0.8, 1.2)
-        layout.top_rgb[window][crown] = (shade * (0.62 + 0.6 * dome[..., None]))[crown]
-        layout.side_rgb[window][crown] = shade * 0.85
-        layout.kind[window][crown] = TREE
+        offsets, dome = _crown(radius)
+        crowns.append((centre + offsets, dome))
+        trees.append((rng.uniform(low, high), rng.uniform(0.8, 1.2)))
+    if not trees:
+        return
+    # All trees in one assignment: where crowns overlap, the later tree's value stands.
+    crown, dome = (np.concatenate(parts) for parts in zip(*crowns, strict=True))
+    height_m, brightness = np.repeat(np.array(trees, np.float32), [len(cells) for cells, _ in crowns], axis=0).T
+    free = RANGE_M.ravel()[crown] > 5.0
+    crown, dome, height_m, shade = crown[free], dome[free], height_m[free], (tone * brightness[:, None])[free]
+    shape = dome if climate not in ("continental", "polar") else dome**2  # conifers are pointed
+    _flat(layout.height_m)[crown] = height_m * (0.55 + 0.45 * shape)
+    top_rgb[crown] = shade * (0.62 + 0.6 * dome[:, None])
+    _flat(layout.side_rgb)[crown] = shade * 0.85
+    _flat(layout.kind)[crown] = TREE
 
 
 def _paint_buildings(
     layout: Grids,
-    inside: np.ndarray,
+    cells: np.ndarray,
     rng: np.random.Generator,
     *,
     count: int,
@@ -176,16 +203,18 @@ def _paint_buildings(
     tower: bool,
     climate: str,
 ) -> None:
-    cells = np.argwhere(inside & (RANGE_M > 9.0) & (RANGE_M < REACH_M - 2.0))
+    range_m = RANGE_M.ravel()[cells]
+    cells = cells[(range_m > 9.0) & (range_m < REACH_M - 2.0)]
     placed: list[tuple[int, int]] = []
-    for row, column in cells[rng.integers(len(cells), size=count * 6)]:
+    for centre in cells[rng.integers(len(cells), size=count * 6)].tolist():
         if len(placed) == count:
             break
-        half_row, half_column = (int(half) for half in rng.integers(half_cells[0], half_cells[1] + 1, size=2))
+        row, column = divmod(centre, GRID)
+        half_row, half_column = (int(rng.integers(half_cells[0], half_cells[1] + 1)) for _ in range(2))
         gap = 2 * half_cells[1] + 2
         if any(abs(row - r) < gap and abs(column - c) < gap for r, c in placed):
             continue
-        placed.append((int(row), int(column)))
+        placed.append((row, column))
         window = (slice(row - half_row, row + half_row), slice(column - half_column, column + half_column))
         if tower:
             _put_tower(layout, window, rng)
@@ -193,16 +222,20 @@ def _paint_buildings(
             _put_house(layout, window, climate, rng)
 
 
+@functools.cache
+def _roof_profile(cells: int) -> tuple[np.ndarray, np.ndarray]:
+    """Across a gable roof: height (1 at the ridge, 0 at the eaves) and brightness of its two slopes."""
+    across = np.linspace(-1, 1, cells, dtype=np.float32)
+    return 1.0 - np.abs(across), np.where(across < 0, 1.12, 0.78).astype(np.float32)
+
+
 def _put_house(layout: Grids, window: tuple[slice, slice], climate: str, rng: np.random.Generator) -> None:
     roof = np.array(ROOF_RGB[climate][int(rng.integers(2))], np.float32) * rng.uniform(0.9, 1.1)
     height, top = layout.height_m[window], layout.top_rgb[window]
     rows, columns = height.shape
     along_rows = rows < columns  # the ridge runs along the longer side
-    across = np.abs(np.linspace(-1, 1, rows if along_rows else columns, dtype=np.float32))
-    ridge = 1.0 - (across[:, None] if along_rows else across[None, :])
-    height[:] = rng.uniform(3.4, 4.4) + 1.6 * ridge
-    lit = np.linspace(-1, 1, rows if along_rows else columns) < 0
-    slope = np.where(lit, 1.12, 0.78).astype(np.float32)
+    ridge, slope = _roof_profile(rows if along_rows else columns)
+    height[:] = rng.uniform(3.4, 4.4) + 1.6 * (ridge[:, None] if along_rows else ridge[None, :])
     top[:] = roof * (slope[:, None, None] if along_rows else slope[None, :, None])
     layout.side_rgb[window] = np.array((222, 204, 178), np.float32) * rng.uniform(0.82, 1.05)
     layout.kind[window] = BUILDING
@@ -219,12 +252,12 @@ def _put_tower(layout: Grids, window: tuple[slice, slice], rng: np.random.Genera
     layout.kind[window] = BUILDING
 
 
-def _paint_houses(layout: Grids, inside: np.ndarray, climate: str, rng: np.random.Generator) -> None:
-    _paint_buildings(layout, inside, rng, count=6, half_cells=(3, 5), tower=False, climate=climate)
+def _paint_houses(layout: Grids, cells: np.ndarray, climate: str, rng: np.random.Generator) -> None:
+    _paint_buildings(layout, cells, rng, count=6, half_cells=(3, 5), tower=False, climate=climate)
 
 
-def _paint_towers(layout: Grids, inside: np.ndarray, climate: str, rng: np.random.Generator) -> None:
-    _paint_buildings(layout, inside, rng, count=3, half_cells=(5, 6), tower=True, climate=climate)
+def _paint_towers(layout: Grids, cells: np.ndarray, climate: str, rng: np.random.Generator) -> None:
+    _paint_buildings(layout, cells, rng, count=3, half_cells=(5, 6), tower=True, climate=climate)
 
 
 _PAINTERS = {
@@ -237,38 +270,61 @@ _PAINTERS = {
 }
 
 
+@dataclasses.dataclass(frozen=True)
+class _Road:
+    """The road from the camera to one side, the same in every scene.
+
+    ``cells``, ``dashes`` and the lanes are indices into flattened grids; a lane (its key +1 right, -1 left of the way
+    out) comes with the distance of its cells from the camera in metres.
+    """
+
+    cells: np.ndarray
+    dashes: np.ndarray
+    lanes: dict[float, tuple[np.ndarray, np.ndarray]]
+
+
+@functools.cache
+def _roads() -> tuple[_Road, ...]:
+    """Roads to the north, east, south and west."""
+    roads = []
+    for along, across in ((NORTH_M, EAST_M), (EAST_M, -NORTH_M), (-NORTH_M, -EAST_M), (-EAST_M, NORTH_M)):
+        road = (along > -ROAD_HALF_WIDTH_M) & (np.abs(across) < ROAD_HALF_WIDTH_M)
+        dashes = (along > 0) & (np.abs(across) < 0.45) & (np.floor(along / 2.2).astype(int) % 2 == 0)
+        lanes = {lane: np.flatnonzero(np.abs(across - lane * 1.5) < 0.95) for lane in (1.0, -1.0)}
+        with_m = {lane: (cells, along.ravel()[cells]) for lane, cells in lanes.items()}
+        roads.append(_Road(np.flatnonzero(road), np.flatnonzero(dashes), with_m))
+    return tuple(roads)
+
+
+_PLAZA = np.flatnonzero(RANGE_M < 3.6)
+
+
 def _paint_roads(layout: Grids, scene: Scene, rng: np.random.Generator) -> None:
     """Roads from the camera outwards, with cars on the country's side."""
-    for index, arm in enumerate(scene.road_arms):
-        along, across = ((NORTH_M, EAST_M), (EAST_M, -NORTH_M), (-NORTH_M, -EAST_M), (-EAST_M, NORTH_M))[index]
+    right_hand = 1.0 if scene.city.driving_side == "right" else -1.0
+    for arm, road in zip(scene.road_arms, _roads(), strict=True):
         if not arm:
             continue
-        road = (along > -ROAD_HALF_WIDTH_M) & (np.abs(across) < ROAD_HALF_WIDTH_M)
-        _flatten(layout, road, ROAD_RGB, rng)
-        dashes = (along > 0) & (np.abs(across) < 0.45) & (np.floor(along / 2.2).astype(int) % 2 == 0)
-        layout.top_rgb[dashes] = (226, 222, 206)
-        right_hand = 1.0 if scene.city.driving_side == "right" else -1.0
+        _flatten(layout, road.cells, ROAD_RGB, rng)
+        _flat(layout.top_rgb)[road.dashes] = (226, 222, 206)
         for outward in (True, False):
-            _put_car(layout, along, across, right_hand if outward else -right_hand, outward, rng)
-    plaza = RANGE_M < 3.6
-    _flatten(layout, plaza, ROAD_RGB, rng)
+            _put_car(layout, road.lanes[right_hand if outward else -right_hand], outward, rng)
+    _flatten(layout, _PLAZA, ROAD_RGB, rng)
 
 
-def _flatten(layout: Grids, where: np.ndarray, rgb: tuple[int, int, int], rng: np.random.Generator) -> None:
-    layout.height_m[where] = 0.0
-    layout.top_rgb[where] = rgb
-    layout.top_rgb[where] += rng.uniform(-4.0, 4.0)
-    layout.side_rgb[where] = rgb
-    layout.kind[where] = GROUND
+def _flatten(layout: Grids, cells: np.ndarray, rgb: tuple[int, int, int], rng: np.random.Generator) -> None:
+    _flat(layout.height_m)[cells] = 0.0
+    _flat(layout.top_rgb)[cells] = np.array(rgb, np.float32) + rng.uniform(-4.0, 4.0)
+    _flat(layout.side_rgb)[cells] = rgb
+    _flat(layout.kind)[cells] = GROUND
 
 
-def _put_car(
-    layout: Grids, along: np.ndarray, across: np.ndarray, lane: float, outward: bool, rng: np.random.Generator
-) -> None:
+def _put_car(layout: Grids, lane: tuple[np.ndarray, np.ndarray], outward: bool, rng: np.random.Generator) -> None:
     """One car in its lane; its rear is red and its front pale, so the travelling direction can be seen."""
+    cells, along_m = lane
     start_m = rng.uniform(5.5, 20.0)
-    body = (np.abs(across - lane * 1.5) < 0.95) & (along > start_m) & (along < start_m + 4.0)
-    layout.top_rgb[body] = CAR_RGB[int(rng.integers(len(CAR_RGB)))]
-    layout.height_m[body] = 1.5
-    layout.side_rgb[body] = (250, 244, 200) if not outward else (200, 20, 20)
-    layout.kind[body] = CAR
+    body = cells[(along_m > start_m) & (along_m < start_m + 4.0)]
+    _flat(layout.top_rgb)[body] = CAR_RGB[int(rng.integers(len(CAR_RGB)))]
+    _flat(layout.height_m)[body] = 1.5
+    _flat(layout.side_rgb)[body] = (250, 244, 200) if not outward else (200, 20, 20)
+    _flat(layout.kind)[body] = CAR
