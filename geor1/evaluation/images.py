@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 
 from PIL import Image, ImageOps
@@ -43,6 +44,7 @@ def load_image(path: Path | str) -> Image.Image:
     return Image.frombytes("RGB", pixels.size, pixels.tobytes())
 
 
-def grey_like(image: Image.Image) -> Image.Image:
-    """A uniform grey image of the same size, for the blind control."""
-    return Image.new("RGB", image.size, GREY)
+@functools.lru_cache(maxsize=64)
+def grey(width_px: int, height_px: int) -> Image.Image:
+    """A uniform grey image for the blind control; one object a size, which generation then encodes once."""
+    return Image.new("RGB", (width_px, height_px), GREY)

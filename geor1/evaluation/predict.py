@@ -27,7 +27,7 @@ from geor1.answers import (
     stated_facts,
 )
 from geor1.evaluation import pairing
-from geor1.evaluation.images import grey_like, load_image
+from geor1.evaluation.images import grey, load_image
 from geor1.evaluation.journal import Key, PredictionJournal
 from geor1.records import Prediction, Question
 from geor1.runs import Progress
@@ -216,7 +216,7 @@ def _key(job: _Job, label: str) -> Key:
 
 def _images(job: _Job, load: Callable[[Path], Image.Image]) -> list[Image.Image]:
     images = [load(path) for path in job.images]
-    return [grey_like(image) for image in images] if job.condition == "blind" else images
+    return [grey(*image.size) for image in images] if job.condition == "blind" else images
 
 
 def _prediction(job: _Job, label: str, generation: Any, folder: Path) -> Prediction:

@@ -98,7 +98,9 @@ class GroupTrainer(ResumingMixin, GRPOTrainer):
             alike = range(first, min(first + group, len(prompts)))
             if any(self._images[row] != self._images[first] or prompts[row] != prompts[first] for row in alike):
                 raise ValueError(f"rows {first} to {first + group - 1}: expected copies of one question")
-        self._encoded = [self._encoder.encode(prompts[row][0]["content"], self._images[row]) for row in rows]
+        self._encoded = self._encoder.encode_all(
+            [prompts[row][0]["content"] for row in rows], [self._images[row] for row in rows]
+        )
         self._pass = _Pass(prompts=self._encoded, rows=range(len(prompts)), flat=None)
         return [self._encoded[row // group].input_ids for row in range(len(prompts))], None, {}
 

@@ -64,6 +64,26 @@ def prompt_positions(model: Any, batch: PromptBatch) -> tuple[torch.Tensor, torc
     return positions, positions[:, :, -1].amax(0) + 1
 
 
+def encode_images(model: Any, batch: PromptBatch) -> dict[str, Any]:
+    """Run the vision tower over the distinct images of a batch, once each.
+
+    Args:
+        model: A Qwen-VL ``ForConditionalGeneration``.
+        batch: Prompts.
+
+    Returns:
+        What the model takes as ``mm_encoder_outputs``: features of every image of all prompts in order.
+    """
+    if batch.pixel_values is None or batch.image_index is None:
+        return {}
+    seen = model.model.get_image_features(batch.pixel_values, batch.distinct_grid_thw, return_dict=True)
+    places = batch.image_index.tolist()
+    seen.pooler_output = [seen.pooler_output[place] for place in places]
+    if "deepstack_features" in seen:  # Qwen3-VL: features of several depths
+        seen.deepstack_features = [[depth[place] for place in places] for depth in seen.deepstack_features]
+    return {"image": seen}
+
+
 def prefill(model: Any, batch: PromptBatch) -> Prefill:
     """Run images and prompts through the model once, keeping keys and values (with gradients, if enabled).
 
@@ -80,8 +100,7 @@ def prefill(model: Any, batch: PromptBatch) -> Prefill:
         input_ids=batch.input_ids,
         attention_mask=mask,
         position_ids=positions,
-        pixel_values=batch.pixel_values,
-        image_grid_thw=batch.image_grid_thw,
+        mm_encoder_outputs=encode_images(model, batch),
         past_key_values=cache,
         use_cache=True,
     )

@@ -28,19 +28,30 @@ class ImageReadError(ValueError):
     """An image file that is missing, cut short or no image."""
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class EncodedImage:
+    """One image; prompts that show the same image may hold the same object, and a batch then carries it once.
+
+    Attributes:
+        patches: Normalised patches, float32 [patches, patch size].
+        grid_thw: Patch grid as (time, height, width).
+    """
+
+    patches: torch.Tensor
+    grid_thw: tuple[int, int, int]
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class EncodedPrompt:
-    """One prompt as token ids and image patches.
+    """One prompt as token ids and images.
 
     Attributes:
         input_ids: Token ids, one ``<|image_pad|>`` for each merged patch; length P.
-        pixel_values: Normalised patches of all its images in order, float32 [patches, patch size].
-        image_grid_thw: Patch grid of each image, int64 [images, 3] as (time, height, width).
+        images: Its images, in order.
     """
 
     input_ids: list[int]
-    pixel_values: torch.Tensor
-    image_grid_thw: torch.Tensor
+    images: tuple[EncodedImage, ...]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -51,15 +62,23 @@ class PromptBatch:
         input_ids: [B, P].
         attention_mask: [B, P], 0 on padding.
         mm_token_type_ids: [B, P], 1 on image tokens. Without it M-RoPE silently becomes one-dimensional.
-        pixel_values: Patches of all images of all prompts in order, or None if no prompt has an image.
-        image_grid_thw: [images, 3], or None.
+        pixel_values: Patches of the distinct images in order of first appearance, float32 [patches, patch size], or
+            None if no prompt has an image.
+        distinct_grid_thw: Their patch grids, int64 [distinct images, 3] as (time, height, width), or None.
+        image_index: For each image of all prompts in order, which distinct image it is, int64 [images], or None.
     """
 
     input_ids: torch.Tensor
     attention_mask: torch.Tensor
     mm_token_type_ids: torch.Tensor
     pixel_values: torch.Tensor | None
-    image_grid_thw: torch.Tensor | None
+    distinct_grid_thw: torch.Tensor | None
+    image_index: torch.Tensor | None
+
+    @property
+    def image_grid_thw(self) -> torch.Tensor | None:
+        """Patch grid of every image of all prompts in order, int64 [images, 3], or None."""
+        return None if self.distinct_grid_thw is None else self.distinct_grid_thw[self.image_index]
 
     @property
     def padded(self) -> bool:
@@ -196,30 +215,25 @@ class PromptEncoder:
         self._chat_ids = functools.lru_cache(maxsize=4096)(self._tokenise_chat)
 
     def encode(self, prompt: str, images: Sequence[Image.Image | Path | str]) -> EncodedPrompt:
-        """Encode one user turn, ready for the assistant's answer.
+        """Encode one user turn, ready for the assistant's answer; arguments and errors as :meth:`encode_all`."""
+        return self.encode_all([prompt], [images])[0]
+
+    def encode_all(
+        self, prompts: Sequence[str], images: Sequence[Sequence[Image.Image | Path | str]]
+    ) -> list[EncodedPrompt]:
+        """Encode user turns, each ready for the assistant's answer; an image that several show is encoded once.
 
         Args:
-            prompt: User text with one ``<image>`` marker an image.
-            images: Pictures or paths, in the order of the markers.
+            prompts: User texts with one ``<image>`` marker an image.
+            images: For each prompt its pictures or paths, in the order of the markers. The same picture object, or the
+                same path, is the same image.
 
         Raises:
-            ValueError: Markers and images differ in number.
+            ValueError: Markers and images of a prompt differ in number.
             ImageReadError: An image file cannot be read.
         """
-        import torch
-
-        chat = self._chat_ids(prompt)
-        slots = chat.count(self.image_token_id)
-        if slots != len(images):
-            raise ValueError(f"prompt has {slots} {IMAGE_MARKER} markers, got {len(images)} images: {prompt[:80]!r}")
-        done = [self.patch_cache.patches(image) for image in images]
-        counts = iter([grid[0] * grid[1] * grid[2] // self._merged for _, grid in done])
-        ids: list[int] = []
-        for token in chat:
-            ids.extend([token] * next(counts) if token == self.image_token_id else [token])
-        pixels = np.concatenate([patches for patches, _ in done]) if done else np.zeros((0, 0), np.float32)
-        grids = torch.tensor([grid for _, grid in done], dtype=torch.long).reshape(-1, 3)
-        return EncodedPrompt(input_ids=ids, pixel_values=torch.from_numpy(pixels), image_grid_thw=grids)
+        done: dict[int | str, EncodedImage] = {}
+        return [self._encode(prompt, shown, done) for prompt, shown in zip(prompts, images, strict=True)]
 
     def stack(self, prompts: Sequence[EncodedPrompt]) -> PromptBatch:
         """Stack prompts into one left-padded batch."""
@@ -231,14 +245,40 @@ class PromptEncoder:
         for row, prompt in enumerate(prompts):
             ids[row, longest - len(prompt.input_ids) :] = torch.tensor(prompt.input_ids)
             mask[row, longest - len(prompt.input_ids) :] = 1
-        seen = [prompt for prompt in prompts if len(prompt.image_grid_thw)]
+        shown = [image for prompt in prompts for image in prompt.images]
+        distinct = list(dict.fromkeys(shown))
+        place = {image: index for index, image in enumerate(distinct)}
         return PromptBatch(
             input_ids=ids,
             attention_mask=mask,
             mm_token_type_ids=((ids == self.image_token_id) & mask.bool()).long(),
-            pixel_values=torch.cat([prompt.pixel_values for prompt in seen]) if seen else None,
-            image_grid_thw=torch.cat([prompt.image_grid_thw for prompt in seen]) if seen else None,
+            pixel_values=torch.cat([image.patches for image in distinct]) if shown else None,
+            distinct_grid_thw=torch.tensor([image.grid_thw for image in distinct]) if shown else None,
+            image_index=torch.tensor([place[image] for image in shown]) if shown else None,
         )
+
+    def _encode(
+        self, prompt: str, images: Sequence[Image.Image | Path | str], done: dict[int | str, EncodedImage]
+    ) -> EncodedPrompt:
+        """Encode one prompt; ``done`` holds the images encoded so far, by path or by the picture's identity."""
+        import torch
+
+        chat = self._chat_ids(prompt)
+        slots = chat.count(self.image_token_id)
+        if slots != len(images):
+            raise ValueError(f"prompt has {slots} {IMAGE_MARKER} markers, got {len(images)} images: {prompt[:80]!r}")
+        encoded = []
+        for image in images:
+            key = str(image) if isinstance(image, (str, Path)) else id(image)
+            if key not in done:
+                patches, grid = self.patch_cache.patches(image)
+                done[key] = EncodedImage(patches=torch.from_numpy(patches), grid_thw=grid)
+            encoded.append(done[key])
+        counts = iter([len(image.patches) // self._merged for image in encoded])
+        ids: list[int] = []
+        for token in chat:
+            ids.extend([token] * next(counts) if token == self.image_token_id else [token])
+        return EncodedPrompt(input_ids=ids, images=tuple(encoded))
 
     def _tokenise_chat(self, prompt: str) -> tuple[int, ...]:
         from geor1.answers import to_messages

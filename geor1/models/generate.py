@@ -63,7 +63,8 @@ def generate(
         model: A Qwen-VL model; it is put in evaluation mode meanwhile.
         processor: Its processor.
         prompts: User texts, each with one ``<image>`` marker an image.
-        images: For each prompt its pictures or image paths, in the order of the markers (an empty list for none).
+        images: For each prompt its pictures or image paths, in the order of the markers (an empty list for none). A
+            picture object or path that several prompts of a batch show goes through the vision tower once.
         max_new_tokens: Tokens at which a completion is cut.
         temperature: 0 for greedy decoding, else the sampling temperature.
         seed: Seed of the sampling; unused when greedy.
@@ -94,7 +95,7 @@ def generate(
     try:
         for first in range(0, len(order), batch_size):
             chosen = order[first : first + batch_size]
-            encoded = [encoder.encode(prompts[index], images[index]) for index in chosen]
+            encoded = encoder.encode_all([prompts[index] for index in chosen], [images[index] for index in chosen])
             results.update(zip(chosen, _answer(model, processor, encoder, encoded, settings), strict=True))
             if progress is not None:
                 progress(len(chosen))

@@ -137,10 +137,10 @@ class ScaffoldCollator:
             "mm_token_type_ids": ((ids == self.encoder.image_token_id) & mask.bool()).long(),
             "labels": labels,
         }
-        seen = [prompt for prompt in prompts if len(prompt.image_grid_thw)]
+        seen = [image for prompt in prompts for image in prompt.images]
         if seen:
-            batch["pixel_values"] = torch.cat([prompt.pixel_values for prompt in seen])
-            batch["image_grid_thw"] = torch.cat([prompt.image_grid_thw for prompt in seen])
+            batch["pixel_values"] = torch.cat([image.patches for image in seen])
+            batch["image_grid_thw"] = torch.tensor([image.grid_thw for image in seen])
         return batch
 
     def _target(self, completion: str, kind: str) -> tuple[list[int], list[int]]:

@@ -11,7 +11,7 @@ from PIL import Image
 from tiny_cases import picture, small_model
 
 from geor1.answers import to_messages
-from geor1.models.decoding import decode, pick_tokens
+from geor1.models.decoding import decode, pick_tokens, prefill
 from geor1.models.encoding import ImageReadError, PatchCache, PromptEncoder, read_image
 from geor1.models.generate import end_tokens, generate
 
@@ -40,9 +40,10 @@ def test_encoding_equals_the_processor_bit_for_bit(images: list[list[Image.Image
         stock = processor(text=[text], images=[pictures] if pictures else None, return_tensors="pt")
         assert stock["input_ids"][0].tolist() == mine.input_ids
         if pictures:
-            assert torch.equal(stock["pixel_values"], mine.pixel_values)
-            assert torch.equal(stock["image_grid_thw"], mine.image_grid_thw)
-            assert torch.equal(stock["mm_token_type_ids"], encoder.stack([mine]).mm_token_type_ids)
+            stacked = encoder.stack([mine])
+            assert torch.equal(stock["pixel_values"], stacked.pixel_values)
+            assert torch.equal(stock["image_grid_thw"], stacked.image_grid_thw)
+            assert torch.equal(stock["mm_token_type_ids"], stacked.mm_token_type_ids)
 
 
 def test_greedy_decoding_equals_transformers_row_by_row(images: list[list[Image.Image]]) -> None:
@@ -81,6 +82,31 @@ def test_generate_keeps_the_callers_order_whatever_the_batch_size(images: list[l
     assert model.training
     assert all(result.completion_tokens <= 8 for result in by_one)
     assert all("<|im_end|>" not in result.text for result in by_one)
+
+
+def test_an_image_that_several_prompts_show_is_seen_once(
+    images: list[list[Image.Image]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, processor = small_model(seed=1, spread=4.0, tied_embeddings=False)
+    encoder = PromptEncoder(processor)
+    first, second, third = images[0]
+    shown = [[first, second, third], [third, first, second], [second], [second.copy()]]
+    prompts = [PROMPTS[0], PROMPTS[0], PROMPTS[1], PROMPTS[1]]
+    seen = []
+    stock = model.model.get_image_features
+    monkeypatch.setattr(
+        model.model,
+        "get_image_features",
+        lambda pixels, grid, **rest: (seen.append(len(grid)), stock(pixels, grid, **rest))[1],
+    )
+    encoded = encoder.encode_all(prompts, shown)
+    together = prefill(model, encoder.stack(encoded))
+    assert seen == [4]  # three pictures and the copy, which is another object
+    for row, (prompt, pictures) in enumerate(zip(prompts, shown, strict=True)):
+        alone = prefill(model, encoder.stack([encoder.encode(prompt, [picture.copy() for picture in pictures])]))
+        assert torch.allclose(together.hidden[row], alone.hidden[0], atol=1e-5)
+        assert together.start[row] == alone.start[0]
+    assert not torch.allclose(together.hidden[0], together.hidden[1], atol=1e-2)  # the order of pictures tells
 
 
 def test_generate_reports_whether_a_completion_ended() -> None:

@@ -19,11 +19,13 @@ SIZES = ([(112, 56)], [(56, 56), (56, 56)], [(224, 56), (84, 84), (28, 28), (84,
 def test_features_and_gradients_equal_the_stock_ones(sizes: list[tuple[int, int]]) -> None:
     stock, processor = small_model(spread=2.0)
     rng = np.random.default_rng(0)
-    prompt = PromptEncoder(processor).encode("<image> " * len(sizes), [picture(rng, *size) for size in sizes])
+    encoder = PromptEncoder(processor)
+    prompt = encoder.encode("<image> " * len(sizes), [picture(rng, *size) for size in sizes])
+    batch = encoder.stack([prompt])
     results = []
     for model in (stock, use_fast_vision(copy.deepcopy(stock))):
         features = torch.cat(
-            list(model.model.get_image_features(prompt.pixel_values, prompt.image_grid_thw).pooler_output)
+            list(model.model.get_image_features(batch.pixel_values, batch.image_grid_thw).pooler_output)
         )
         (features * torch.sin(torch.arange(features.numel()).view(features.shape))).sum().backward()
         results.append((features.detach(), {name: one.grad for name, one in model.model.visual.named_parameters()}))
