@@ -4,8 +4,8 @@ r"""Make the small pretrained base that the package ships: the miniature's stand
     python scripts/pretrain_base.py --start A --out B --mix texts --steps 450 --seed 1
     python scripts/pretrain_base.py --start B --out C --mix texts --steps 220 --learning-rate 1e-3 --seed 2
 
-(17, 10 and 5 minutes on two cores. So the shipped base was made; C is it. Another machine gets its like, not the same
-weights to the bit.)
+(16, 11 and 5 minutes on two cores. What the shipped base went through, early wordings of a task included, stands in its
+``pretraining.json``; these commands make its like, not the same weights.)
 
 It learns what a general vision-language model brings along, on scenes of the training cities only:
 
