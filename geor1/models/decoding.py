@@ -9,8 +9,10 @@ Axis letters: B prompts, G completions of a group, N = B*G rows, P prompt tokens
 
 from __future__ import annotations
 
+import concurrent.futures
 import contextlib
 import dataclasses
+import itertools
 from collections.abc import Iterator
 from typing import Any
 
@@ -40,6 +42,16 @@ class Prefill:
     values: list[torch.Tensor]
     start: torch.Tensor
     mask: torch.Tensor | None
+
+    def take(self, part: slice) -> Prefill:
+        """Some of the prompts, sharing their memory."""
+        return Prefill(
+            hidden=self.hidden[part],
+            keys=[keys[part] for keys in self.keys],
+            values=[values[part] for values in self.values],
+            start=self.start[part],
+            mask=None if self.mask is None else self.mask[part],
+        )
 
 
 def prompt_positions(model: Any, batch: PromptBatch) -> tuple[torch.Tensor, torch.Tensor]:
@@ -77,6 +89,11 @@ def encode_images(model: Any, batch: PromptBatch) -> dict[str, Any]:
     if batch.pixel_values is None or batch.image_index is None:
         return {}
     seen = model.model.get_image_features(batch.pixel_values, batch.distinct_grid_thw, return_dict=True)
+    merged = int(model.config.vision_config.spatial_merge_size) ** 2
+    expected = (batch.distinct_grid_thw.prod(-1) // merged).tolist()
+    found = [feature.shape[0] for feature in seen.pooler_output]
+    if found != expected:
+        raise ValueError(f"vision tower: expected {expected} features of the images of the batch, got {found}")
     places = batch.image_index.tolist()
     seen.pooler_output = [seen.pooler_output[place] for place in places]
     if "deepstack_features" in seen:  # Qwen3-VL: features of several depths
@@ -212,7 +229,7 @@ def _decoding_attention(model: Any) -> Iterator[None]:
         text_config._attn_implementation = before
 
 
-def pick_tokens(logits: torch.Tensor, temperature: float, generator: torch.Generator | None) -> torch.Tensor:
+def pick_tokens(logits: torch.Tensor, temperature: float, drawn: torch.Tensor | None) -> torch.Tensor:
     """One token a row: the likeliest at temperature 0, else a sample from softmax(logits / temperature).
 
     Sampling inverts the cumulative distribution with one uniform number a row (one draw instead of one a word).
@@ -220,17 +237,17 @@ def pick_tokens(logits: torch.Tensor, temperature: float, generator: torch.Gener
     Args:
         logits: [N, vocabulary], float32.
         temperature: At least 0.
-        generator: Source of randomness; None takes torch's own.
+        drawn: Uniform numbers in [0, 1), [N]; None at temperature 0.
 
     Returns:
         Token ids [N].
     """
-    if temperature == 0:
+    if temperature == 0 or drawn is None:
         return logits.argmax(-1)
     cumulative = torch.softmax(logits / temperature, dim=-1).cumsum(-1)
-    drawn = torch.rand(logits.shape[0], 1, generator=generator, device=logits.device) * cumulative[:, -1:]
+    reached = drawn[:, None] * cumulative[:, -1:]
     # The first token whose cumulative probability exceeds the draw; a token of probability 0 never does so first.
-    return torch.searchsorted(cumulative, drawn, right=True).clamp(max=logits.shape[1] - 1)[:, 0]
+    return torch.searchsorted(cumulative, reached, right=True).clamp(max=logits.shape[1] - 1)[:, 0]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -263,47 +280,102 @@ def decode(
 ) -> Decoded:
     """Decode ``group_size`` completions for each prompt of a batch; stops as soon as all rows have ended.
 
+    On CPU the prompts are shared out among as many threads as torch computes with, one thread each: a decoding step is
+    many small operations, in which threads would mostly wait for one another. The random numbers of a row do not
+    depend on it; its scores do, in their last digits.
+
     Args:
         model: A Qwen-VL ``ForConditionalGeneration``.
         batch: B left-padded prompts.
         group_size: Completions a prompt, G.
         max_new_tokens: Tokens at which a completion is cut.
         temperature: 0 for greedy decoding.
-        generator: Source of randomness.
+        generator: Source of randomness; None takes torch's own.
         eos_token_ids: Tokens that end a completion.
         with_scores: Whether to return log probabilities and entropies, of the distribution that scoring sees.
     """
     prompts = prefill(model, batch)
+    count, device = len(prompts.hidden), prompts.hidden.device
+    noise = None
+    if temperature:
+        noise = torch.rand(max_new_tokens, count * group_size, generator=generator, device=device)
+    settings = (max_new_tokens, temperature, torch.tensor(eos_token_ids, device=device), with_scores)
+    threads = min(torch.get_num_threads(), count) if device.type == "cpu" else 1
+    with _decoding_attention(model):
+        if threads == 1:
+            return _decode(model, prompts, group_size, noise, *settings)
+        edges = [count * place // threads for place in range(threads + 1)]
+        parts = [slice(first, end) for first, end in itertools.pairwise(edges)]
+
+        def alone(part: slice) -> Decoded:
+            """Decode a part of the prompts in one thread."""
+            torch.set_num_threads(1)
+            rows = slice(part.start * group_size, part.stop * group_size)
+            own_noise = None if noise is None else noise[:, rows]
+            with torch.no_grad():  # which is each thread's own
+                return _decode(model, prompts.take(part), group_size, own_noise, *settings)
+
+        computing = torch.get_num_threads()
+        try:
+            with concurrent.futures.ThreadPoolExecutor(threads) as pool:
+                return _joined(list(pool.map(alone, parts)))
+        finally:
+            torch.set_num_threads(computing)  # the workers' setting is what new threads begin with
+
+
+def _decode(
+    model: Any,
+    prompts: Prefill,
+    group_size: int,
+    noise: torch.Tensor | None,
+    max_new_tokens: int,
+    temperature: float,
+    ends: torch.Tensor,
+    with_scores: bool,
+) -> Decoded:
+    """The decoding loop; ``noise`` is [max_new_tokens, N] or None."""
     cache = SharedPrefixCache(prompts, group_size, max_new_tokens)
     start = prompts.start.repeat_interleave(group_size)
     hidden = prompts.hidden.repeat_interleave(group_size, 0)
     barred = _barred_tokens(model)
-    ends = torch.tensor(eos_token_ids, device=start.device)
     finished = torch.zeros_like(start, dtype=torch.bool)
     lengths = torch.full_like(start, max_new_tokens)
     tokens: list[torch.Tensor] = []
     scores: list[tuple[torch.Tensor, torch.Tensor]] = []
-    with _decoding_attention(model):
-        for step in range(max_new_tokens):
-            logits = model.lm_head(hidden).float()
-            unbarred = logits.clone() if with_scores else None
-            logits[:, barred] = float("-inf")
-            chosen = pick_tokens(logits, temperature, generator)
-            tokens.append(chosen)
-            if unbarred is not None:
-                scores.append(_score_choice(unbarred, chosen, temperature))
-            ended = torch.isin(chosen, ends) & ~finished
-            lengths = torch.where(ended, step + 1, lengths)
-            finished |= ended
-            if step + 1 == max_new_tokens or bool(finished.all()):
-                break
-            hidden = _advance(model, cache, chosen, start + step)
+    for step in range(max_new_tokens):
+        logits = model.lm_head(hidden).float()
+        unbarred = logits.clone() if with_scores else None
+        logits[:, barred] = float("-inf")
+        chosen = pick_tokens(logits, temperature, None if noise is None else noise[step])
+        tokens.append(chosen)
+        if unbarred is not None:
+            scores.append(_score_choice(unbarred, chosen, temperature))
+        ended = torch.isin(chosen, ends) & ~finished
+        lengths = torch.where(ended, step + 1, lengths)
+        finished |= ended
+        if step + 1 == max_new_tokens or bool(finished.all()):
+            break
+        hidden = _advance(model, cache, chosen, start + step)
     ids = torch.stack(tokens, dim=1).tolist()
     return Decoded(
         tokens=[row[:length] for row, length in zip(ids, lengths.tolist(), strict=True)],
         log_probs=torch.stack([chosen for chosen, _ in scores], dim=1) if scores else None,
         entropies=torch.stack([entropy for _, entropy in scores], dim=1) if scores else None,
     )
+
+
+def _joined(parts: list[Decoded]) -> Decoded:
+    """Parts of one batch together again; shorter scores are filled up with zeros."""
+
+    def stacked(tensors: list[Any]) -> torch.Tensor | None:
+        """[N, T] of all parts, or None."""
+        if tensors[0] is None:
+            return None
+        longest = max(tensor.shape[1] for tensor in tensors)
+        return torch.cat([torch.nn.functional.pad(tensor, (0, longest - tensor.shape[1])) for tensor in tensors])
+
+    tokens = [row for part in parts for row in part.tokens]
+    return Decoded(tokens, stacked([part.log_probs for part in parts]), stacked([part.entropies for part in parts]))
 
 
 def _advance(model: Any, cache: SharedPrefixCache, tokens: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:

@@ -123,14 +123,41 @@ def test_generate_reports_whether_a_completion_ended() -> None:
     assert cut.completion_tokens == 5 and not cut.finished
 
 
-def test_sampling_follows_the_distribution_and_the_seed() -> None:
+def test_sampling_follows_the_distribution() -> None:
     logits = torch.log(torch.tensor([0.5, 0.0, 0.3, 0.2])).expand(20000, 4)
-    drawn = pick_tokens(logits, 1.0, torch.Generator().manual_seed(0))
+    drawn = pick_tokens(logits, 1.0, torch.rand(20000, generator=torch.Generator().manual_seed(0)))
     shares = torch.bincount(drawn, minlength=4) / 20000
     assert shares[1] == 0
     assert torch.allclose(shares, torch.tensor([0.5, 0.0, 0.3, 0.2]), atol=0.015)
-    assert torch.equal(drawn, pick_tokens(logits, 1.0, torch.Generator().manual_seed(0)))
+    edges = torch.tensor([0.0, 0.499, 0.501, 0.799, 0.801, 1 - 2**-24])
+    assert pick_tokens(logits[:6], 1.0, edges).tolist() == [0, 0, 2, 2, 3, 3]
     assert torch.equal(pick_tokens(logits[:2], 0, None), torch.tensor([0, 0]))
+
+
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+def test_what_is_decoded_does_not_depend_on_the_threads(images: list[list[Image.Image]], temperature: float) -> None:
+    model, processor = small_model(seed=1, spread=4.0, tied_embeddings=False)
+    encoder = PromptEncoder(processor)
+    batch = encoder.stack(encoder.encode_all(PROMPTS, images))
+    ends = end_tokens(model, processor.tokenizer)
+    before = torch.get_num_threads()
+    results = []
+    try:
+        for threads in (1, 2, 3):
+            torch.set_num_threads(threads)
+            generator = torch.Generator().manual_seed(5)
+            settings = {"max_new_tokens": 12, "temperature": temperature, "generator": generator, "with_scores": True}
+            results.append(decode(model, batch, group_size=3, eos_token_ids=ends, **settings))
+            assert torch.get_num_threads() == threads
+    finally:
+        torch.set_num_threads(before)
+    first, *others = results
+    assert len({tuple(row) for row in first.tokens}) > 3
+    for other in others:
+        assert other.tokens == first.tokens
+        for row, ids in enumerate(first.tokens):
+            assert torch.allclose(other.log_probs[row, : len(ids)], first.log_probs[row, : len(ids)], atol=1e-5)
+            assert torch.allclose(other.entropies[row, : len(ids)], first.entropies[row, : len(ids)], atol=1e-5)
 
 
 def test_markers_and_images_must_agree() -> None:
