@@ -160,6 +160,23 @@ def test_example_of_own_pairs_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert len(questions) == 5 and all(len(question.candidates) == 5 for question in questions)
 
 
+def test_example_of_the_trainer_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(ROOT / "tests" / "models"))
+    from tiny_cases import small_checkpoint, write_questions
+
+    import geor1.models.loading
+
+    write_questions(tmp_path / "my_data", 4)
+    monkeypatch.setattr(geor1.models.loading, "BASE_MODEL_PATH", small_checkpoint(tmp_path / "base", spread=2.0))
+    monkeypatch.chdir(tmp_path)
+    (example,) = [text for text in blocks("python") if "GeoGRPOTrainer" in text]
+    assert len(example.splitlines()) <= 32
+    scope: dict[str, Any] = {"__name__": "example"}
+    exec(compile(example, "README.md", "exec"), scope)
+    rollouts = (tmp_path / "my_grpo" / "rollouts.jsonl").read_text(encoding="utf-8").splitlines()
+    assert {json.loads(line)["step"] for line in rollouts} == {1, 2}
+
+
 def test_authors_and_version_of_the_citation() -> None:
     import geor1
 

@@ -9,7 +9,8 @@ from geor1.runs import ConfigError
 
 LOSS_TYPES = ("grpo", "dr_grpo", "dapo", "bnpo")  # the names are TRL's
 SCALINGS = ("group", "batch", "none")
-ORDERS = ("random", "easy_to_hard")
+ORDERS = ("random", "easy_to_hard", "far_to_near")
+PROBES = ("cuda", "always", "never")
 SCHEDULES = ("constant", "linear")
 
 
@@ -48,17 +49,23 @@ class GrpoConfig:
         weight_length: Weight of the length term.
         weight_repetition: Weight of the repetition term.
         reward_max_length: Tokens at which the length term ends.
-        freeze_vision: Keep the vision transformer as it is.
+        freeze_vision: Keep the vision tower, projector included, as it is.
+        freeze: Regular expression; parameters whose name it finds are kept as they are, e.g.
+            ``visual\\.(?!merger)`` for the vision tower without its projector. Empty for none; not with ``lora``.
         lora: Train low-rank adapters of the language model (merged at the end) instead of all weights.
         lora_rank: Rank of the adapters.
         lora_alpha: Scale of the adapters; their output is multiplied by alpha / rank.
         skip_flat_groups: Leave groups whose completions all earned the same out of the scoring pass; they carry no
             gradient, so the update is the same (not done while ``beta`` > 0, where they do).
-        order: ``random``, or ``easy_to_hard`` by how much the negatives resemble the right tile.
+        order: ``random``, ``easy_to_hard`` by how much the negatives resemble the right tile, or ``far_to_near`` by how
+            far from it they lie.
+        memory_probe: When to score the longest prompts with completions of full length, and throw the gradient away,
+            before the first step, so that what does not fit fails at once: on ``cuda`` devices, ``always``, ``never``.
         eval_every: Steps between greedy evaluations on held-out questions; 0 for none.
         n_eval: Held-out questions evaluated, spread over the test file. They steer nothing.
         rollouts_every: Steps between logged sample rollouts (two whole groups each).
         rows_per_batch: Completions decoded at a time at most; bounds memory.
+        gradient_checkpointing: Compute layers again in the backward pass instead of keeping what they made.
         seed: Seed of order and sampling.
         save_steps: Steps between resumable checkpoints, a multiple of ``num_iterations``.
         image_cache_mb: Memory for decoded images, MiB.
@@ -94,15 +101,18 @@ class GrpoConfig:
     weight_repetition: float = 1.0
     reward_max_length: int = 1024
     freeze_vision: bool = False
+    freeze: str = ""
     lora: bool = False
     lora_rank: int = 16
     lora_alpha: int = 32
     skip_flat_groups: bool = True
     order: str = "random"
+    memory_probe: str = "cuda"
     eval_every: int = 10
     n_eval: int = 96
     rollouts_every: int = 10
     rows_per_batch: int = 512
+    gradient_checkpointing: bool = False
     seed: int = 0
     save_steps: int = 10
     image_cache_mb: int = 1024
@@ -145,10 +155,20 @@ class GrpoConfig:
                 raise ConfigError(f"{name}: expected more than 0, got {getattr(self, name)}")
         if not 0 < self.top_entropy_quantile <= 1:
             raise ConfigError(f"top_entropy_quantile: expected above 0, at most 1, got {self.top_entropy_quantile}")
-        choices = {"loss_type": LOSS_TYPES, "scale_rewards": SCALINGS, "order": ORDERS, "schedule": SCHEDULES}
+        choices = {
+            "loss_type": LOSS_TYPES,
+            "scale_rewards": SCALINGS,
+            "order": ORDERS,
+            "schedule": SCHEDULES,
+            "memory_probe": PROBES,
+        }
         for name, known in {**choices, "reward_preset": PRESETS}.items():
             if getattr(self, name) not in known:
                 raise ConfigError(f"{name}: expected one of {known}, got {getattr(self, name)!r}")
+        if self.lora and self.freeze:
+            raise ConfigError(
+                "freeze: adapters train beside frozen weights, so with lora=true it would hold nothing back"
+            )
         if self.prompts_per_step % self.pass_size:
             raise ConfigError(f"prompts_per_pass: expected a divisor of {self.prompts_per_step}, got {self.pass_size}")
         if self.save_steps % self.num_iterations:

@@ -61,6 +61,25 @@ def difficulty(question: Question) -> float:
     return float(np.mean(alike)) if alike else 0.0
 
 
+def negative_distance_m(question: Question) -> float:
+    """Mean distance of the wrong tiles from the question's true position, in metres.
+
+    Raises:
+        RecordError: A distance is unknown.
+    """
+    known = []
+    for candidate in question.candidates:
+        if candidate.letter == question.answer:
+            continue
+        if candidate.distance_m is None:
+            raise RecordError(
+                f"question {question.question_id!r}: candidate {candidate.letter} has no distance_m, which order "
+                "'far_to_near' needs; give the pairs positions in 01, or choose another order"
+            )
+        known.append(candidate.distance_m)
+    return float(np.mean(known)) if known else 0.0
+
+
 def consumption_order(questions: Sequence[Question], needed: int, order: str, seed: int) -> list[int]:
     """Which question stands where in training.
 
@@ -68,7 +87,8 @@ def consumption_order(questions: Sequence[Question], needed: int, order: str, se
         questions: All of them.
         needed: Questions consumed in all; when there are fewer, further passes follow.
         order: ``random`` shuffles each pass. ``easy_to_hard`` sorts what is consumed by :func:`difficulty`, so that a
-            run sees its easiest questions first however many it needs.
+            run sees its easiest questions first however many it needs; ``far_to_near`` sorts by
+            :func:`negative_distance_m`, the farthest negatives first.
         seed: Seed of the shuffles.
 
     Returns:
@@ -81,6 +101,8 @@ def consumption_order(questions: Sequence[Question], needed: int, order: str, se
     chosen = chosen[:needed]
     if order == "easy_to_hard":
         chosen.sort(key=lambda index: difficulty(questions[index]))  # stable: ties keep their shuffled order
+    if order == "far_to_near":
+        chosen.sort(key=lambda index: -negative_distance_m(questions[index]))
     return chosen
 
 

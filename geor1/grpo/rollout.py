@@ -23,11 +23,13 @@ class Rollouts:
         completion_ids: Token ids of each row; a completion that ended keeps its end token as its last.
         log_probs: log p of each sampled token at the sampling temperature, one list a row.
         entropies: Entropy of each prediction in nats, one list a row.
+        decode_steps: Passes of the model over single tokens that it took, over all batches.
     """
 
     completion_ids: list[list[int]]
     log_probs: list[list[float]]
     entropies: list[list[float]]
+    decode_steps: int
 
 
 def roll_out(
@@ -62,6 +64,7 @@ def roll_out(
     size = max(1, rows_per_batch // group_size)
     empty: list[Any] = [None] * (len(prompts) * group_size)
     ids, log_probs, entropies = list(empty), list(empty), list(empty)
+    steps = 0
     was_training = model.training
     model.eval()
     try:
@@ -77,6 +80,7 @@ def roll_out(
                 eos_token_ids=eos_token_ids,
                 with_scores=True,
             )
+            steps += max(len(tokens) for tokens in decoded.tokens) - 1  # the prompt's pass gives the first token
             assert decoded.log_probs is not None and decoded.entropies is not None
             for place, (log_row, entropy_row) in enumerate(
                 zip(decoded.log_probs.tolist(), decoded.entropies.tolist(), strict=True)
@@ -86,4 +90,4 @@ def roll_out(
                 ids[row], log_probs[row], entropies[row] = tokens, log_row[: len(tokens)], entropy_row[: len(tokens)]
     finally:
         model.train(was_training)
-    return Rollouts(completion_ids=ids, log_probs=log_probs, entropies=entropies)
+    return Rollouts(completion_ids=ids, log_probs=log_probs, entropies=entropies, decode_steps=steps)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -23,12 +24,12 @@ from geor1.models.encoding import PromptEncoder
 from geor1.models.generate import end_tokens, generate
 from geor1.models.loading import load_model, load_processor, save_checkpoint
 from geor1.records import Question
-from geor1.runs import announce, append_metrics, read_metrics
+from geor1.runs import ConfigError, announce, append_metrics, read_metrics
 
 if TYPE_CHECKING:
     from transformers.processing_utils import ProcessorMixin
 
-    from geor1.grpo.trainer import GroupTrainer
+    from geor1.grpo.trainer import GeoGRPOTrainer
 
 HeldOut = Callable[[Any], dict[str, float]]
 
@@ -47,7 +48,7 @@ def run_grpo(config: GrpoConfig, data: Path, checkpoint: Path, run_dir: Path) ->
 
     Raises:
         RecordError: Missing, empty or malformed questions.
-        ImageReadError: An image that cannot be read.
+        SampleError: A sample that must not be trained on, e.g. with an image that is missing or cut short.
         ModelLoadError: A checkpoint that cannot be loaded.
     """
     from geor1.models.training import PRODUCT_FOLDER, finish, labels_seen, prepare, resume_point
@@ -58,8 +59,7 @@ def run_grpo(config: GrpoConfig, data: Path, checkpoint: Path, run_dir: Path) ->
     needed = math.ceil(config.steps / config.num_iterations) * config.prompts_per_step
     consumed = [questions[place] for place in consumption_order(questions, needed, config.order, config.seed)]
     model, processor = load_model(checkpoint), load_processor(checkpoint)
-    if config.freeze_vision:
-        model.model.visual.requires_grad_(False)
+    freeze(model, vision=config.freeze_vision, pattern=config.freeze)
     encoder = PromptEncoder(processor, limit_bytes=config.image_cache_mb << 20)
     held_out = None
     if config.eval_every:
@@ -81,6 +81,38 @@ def run_grpo(config: GrpoConfig, data: Path, checkpoint: Path, run_dir: Path) ->
     return product
 
 
+def freeze(model: Any, *, vision: bool, pattern: str) -> list[str]:
+    """Exclude parameters from training.
+
+    Args:
+        model: A Qwen-VL ``ForConditionalGeneration``.
+        vision: Whether to freeze the vision tower, projector included.
+        pattern: Regular expression found in the names of further parameters; empty for none.
+
+    Returns:
+        Names of the frozen parameters.
+
+    Raises:
+        ConfigError: The pattern finds no parameter, or nothing is left to train.
+    """
+    names = [name for name, _ in model.named_parameters()]
+    frozen = [name for name in names if vision and ".visual." in f".{name}"]
+    if pattern:
+        try:
+            found = [name for name in names if re.search(pattern, name)]
+        except re.error as error:
+            raise ConfigError(f"freeze: {pattern!r} is no regular expression ({error})") from error
+        if not found:
+            raise ConfigError(f"freeze: {pattern!r} finds no parameter; names are like {names[0]!r} and {names[-1]!r}")
+        frozen = [name for name in names if name in {*frozen, *found}]
+    if len(frozen) == len(names):
+        raise ConfigError(f"freeze: {pattern!r} leaves nothing to train")
+    for name, parameter in model.named_parameters():
+        if name in frozen:
+            parameter.requires_grad_(False)
+    return frozen
+
+
 def build_trainer(
     config: GrpoConfig,
     model: Any,
@@ -89,7 +121,7 @@ def build_trainer(
     dataset: Any,
     held_out: HeldOut | None,
     run_dir: Path,
-) -> GroupTrainer:
+) -> GeoGRPOTrainer:
     """The shared-prefix trainer with our rewards on a dataset in the order of consumption.
 
     Args:
@@ -103,7 +135,7 @@ def build_trainer(
     """
     from transformers import PrinterCallback
 
-    from geor1.grpo.trainer import GroupTrainer
+    from geor1.grpo.trainer import GeoGRPOTrainer
     from geor1.models.training import RunFolderCallback, lora_settings
 
     rewards, weights = make_rewards(
@@ -115,7 +147,7 @@ def build_trainer(
         tokenizer=processor.tokenizer,
         end_token_ids=end_tokens(model, processor.tokenizer),
     )
-    trainer = GroupTrainer(
+    trainer = GeoGRPOTrainer(
         encoder=encoder,
         run_dir=run_dir,
         skip_flat_groups=config.skip_flat_groups,
@@ -123,6 +155,7 @@ def build_trainer(
         rollouts_every=config.rollouts_every,
         held_out=held_out,
         eval_every=config.eval_every,
+        memory_probe=config.memory_probe,
         model=model,
         reward_funcs=rewards,
         args=trl_settings(config, run_dir, weights),
@@ -151,8 +184,10 @@ def trl_settings(config: GrpoConfig, run_dir: Path, reward_weights: list[float])
     settings = trainer_settings(
         run_dir, seed=config.seed, learning_rate=config.learning_rate, steps=config.steps, save_steps=config.save_steps
     )
+    settings["gradient_checkpointing"] = config.gradient_checkpointing
     return GRPOConfig(
         **settings,
+        gradient_checkpointing_kwargs={"use_reentrant": False},
         per_device_train_batch_size=config.pass_size * config.group_size,
         gradient_accumulation_steps=passes,
         steps_per_generation=passes,

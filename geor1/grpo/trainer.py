@@ -18,15 +18,31 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from trl import GRPOTrainer
+from trl import GRPOConfig
 
+from geor1.grpo.config import PROBES
+from geor1.grpo.guard import SampleError, check_completions, check_prompt, check_rows, name_of
 from geor1.grpo.prefix import score_completions
 from geor1.grpo.rollout import Rollouts, roll_out
+from geor1.grpo.timed import TimedTrainer
 from geor1.models.encoding import EncodedPrompt, PromptEncoder
 from geor1.models.training import ResumingMixin
 
 ROLLOUTS_FILE = "rollouts.jsonl"
 GROUPS_LOGGED = 2
+# Settings of TRL's that sampling or scoring here does not look at; a value other than TRL's default is refused.
+UNSUPPORTED = (
+    "top_k",
+    "top_p",
+    "min_p",
+    "repetition_penalty",
+    "generation_kwargs",
+    "chat_template_kwargs",
+    "num_generations_eval",
+    "entropy_coef",
+    "use_adaptive_entropy",
+    "cast_lm_head_to_fp32",
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,56 +54,68 @@ class _Pass:
     flat: list[bool] | None  # per group: rewards all alike, so no gradient is needed; None: score everything
 
 
-class GroupTrainer(ResumingMixin, GRPOTrainer):
+class GeoGRPOTrainer(ResumingMixin, TimedTrainer):
     """GRPOTrainer on rows of :func:`geor1.grpo.data.to_dataset`.
 
     Args:
-        encoder: Encodes prompts and remembers decoded images.
-        run_dir: Where ``rollouts.jsonl`` goes.
+        encoder: Encodes prompts and remembers decoded images; None makes one for ``processing_class``.
+        run_dir: Where ``rollouts.jsonl`` goes; None takes the arguments' ``output_dir``.
         skip_flat_groups: As in :class:`geor1.grpo.config.GrpoConfig`.
         rows_per_batch: Completions decoded at a time at most.
         rollouts_every: Steps between logged rollouts.
         held_out: Called with the model after each step number that it wants (see ``eval_every``); its figures join
             that step's log line.
         eval_every: Steps between calls of ``held_out``; 0 for none.
+        memory_probe: As in :class:`geor1.grpo.config.GrpoConfig`.
         **settings: GRPOTrainer's own arguments.
 
     Raises:
-        NotImplementedError: Several processes, or a sampling backend other than this one.
+        NotImplementedError: Several processes, a sampling backend other than this one, or settings of TRL's that it
+            does not know (``UNSUPPORTED``).
+        ValueError: ``memory_probe`` is unknown.
     """
 
     def __init__(
         self,
         *,
-        encoder: PromptEncoder,
-        run_dir: Path,
+        encoder: PromptEncoder | None = None,
+        run_dir: Path | None = None,
         skip_flat_groups: bool = True,
         rows_per_batch: int = 512,
         rollouts_every: int = 10,
         held_out: Callable[[Any], dict[str, float]] | None = None,
         eval_every: int = 0,
+        memory_probe: str = "cuda",
         **settings: Any,
     ) -> None:
         super().__init__(**settings)
         if self.accelerator.num_processes > 1 or self.use_vllm:
             raise NotImplementedError("the shared-prefix trainer runs in one process and samples with its own decoder")
-        self._encoder = encoder
-        self._run_dir = Path(run_dir)
+        plain = {field.name: field.default for field in dataclasses.fields(GRPOConfig)}
+        for name in UNSUPPORTED:
+            if getattr(self.args, name) != plain[name]:
+                raise NotImplementedError(
+                    f"{name}={getattr(self.args, name)!r}: not supported by this trainer; leave it out"
+                )
+        if self.args.gradient_accumulation_steps > self.args.steps_per_generation:
+            raise NotImplementedError("gradient_accumulation_steps: expected at most steps_per_generation")
+        self._encoder = encoder or PromptEncoder(self.processing_class)
+        self._run_dir = Path(run_dir or self.args.output_dir)
+        self._run_dir.mkdir(parents=True, exist_ok=True)
         self._skip_flat = skip_flat_groups and self.beta == 0.0
         self._rows_per_batch = rows_per_batch
         self._rollouts_every = rollouts_every
         self._held_out = held_out
         self._eval_every = eval_every
+        if memory_probe not in PROBES:
+            raise ValueError(f"memory_probe: expected one of {PROBES}, got {memory_probe!r}")
+        self._probes = memory_probe == "always" or memory_probe == self.accelerator.device.type
         self._encoded: list[EncodedPrompt] = []  # prompts of the generation batch, each once
         self._images: list[list[str]] = []  # image paths of each row of the generation batch
+        self._names: list[str] = []  # what each row's sample is called in messages
         self._sampled: Rollouts | None = None
         self._pass = _Pass(prompts=(), rows=range(0), flat=None)
         self._passes: list[tuple[dict[str, Any], _Pass]] = []
-
-    def core(self, model: Any = None) -> Any:
-        """The plain Qwen-VL model inside wrappers and adapters."""
-        model = self.accelerator.unwrap_model(self.model if model is None else model)
-        return model.get_base_model() if hasattr(model, "peft_config") else model
 
     # ---- sampling
 
@@ -98,11 +126,82 @@ class GroupTrainer(ResumingMixin, GRPOTrainer):
             alike = range(first, min(first + group, len(prompts)))
             if any(self._images[row] != self._images[first] or prompts[row] != prompts[first] for row in alike):
                 raise ValueError(f"rows {first} to {first + group - 1}: expected copies of one question")
-        self._encoded = self._encoder.encode_all(
-            [prompts[row][0]["content"] for row in rows], [self._images[row] for row in rows]
-        )
+        with self._clock.phase("data"):
+            self._encoded = self._encode([prompts[row][0]["content"] for row in rows], rows)
         self._pass = _Pass(prompts=self._encoded, rows=range(len(prompts)), flat=None)
         return [self._encoded[row // group].input_ids for row in range(len(prompts))], None, {}
+
+    def _encode(self, texts: Sequence[str], rows: range) -> list[EncodedPrompt]:
+        """Encode the prompts that begin at ``rows``; what goes wrong names its sample."""
+        try:
+            encoded = self._encoder.encode_all(texts, [self._images[row] for row in rows])
+        except ValueError:
+            for text, row in zip(texts, rows, strict=True):
+                try:
+                    self._encoder.encode(text, self._images[row])
+                except ValueError as error:
+                    raise SampleError(f"{self._names[row]}: {error}") from error
+            raise
+        for prompt, row in zip(encoded, rows, strict=True):
+            check_prompt(prompt, self._encoder, self._names[row])
+        return encoded
+
+    def train(self, *arguments: Any, **named: Any) -> Any:
+        """The trainer's own, after every sample has been looked at and the longest ones tried.
+
+        Raises:
+            SampleError: See :func:`geor1.grpo.guard.check_rows`; or the longest prompts do not fit into memory.
+        """
+        lengths = check_rows(
+            self.train_dataset,
+            self._encoder,
+            max_completion_tokens=self.max_completion_length,
+            max_positions=self.core().config.get_text_config().max_position_embeddings,
+        )
+        if self._probes:
+            if self.args.gradient_checkpointing:  # as the trainer will before its first step
+                self.core().gradient_checkpointing_enable(self.args.gradient_checkpointing_kwargs)
+            self.probe_memory(lengths)
+        return super().train(*arguments, **named)
+
+    def probe_memory(self, lengths: Sequence[int]) -> None:
+        """Score the longest prompts with completions of full length, forward and backward, and drop the gradient.
+
+        It needs what a scoring pass needs; the optimiser's state and a reference model come on top.
+
+        Args:
+            lengths: Prompt tokens of each row of the training set.
+
+        Raises:
+            SampleError: They do not fit.
+        """
+        group, length = self.num_generations, self.max_completion_length
+        count = max(1, self.args.per_device_train_batch_size // group)
+        longest = sorted(range(len(lengths)), key=lambda place: -lengths[place])[:count]
+        rows = [self.train_dataset[place] for place in longest]
+        device = self.accelerator.device
+        try:
+            encoded = self._encoder.encode_all(
+                [row["prompt"][0]["content"] for row in rows], [row["images"] for row in rows]
+            )
+            with self.accelerator.autocast():
+                scores = score_completions(
+                    self.core().train(),
+                    self._encoder.stack(encoded).to(device),
+                    torch.full((count * group, length), self._encoder.pad_token_id, device=device),
+                    torch.ones(count * group, length, device=device),
+                    temperature=self.temperature,
+                    with_entropy=True,
+                )
+            scores.log_probs.sum().backward()
+        except torch.OutOfMemoryError as error:
+            raise SampleError(
+                f"{name_of(rows[0], longest[0])}: {count} of the longest prompts (up to {lengths[longest[0]]} tokens), "
+                f"with {group} completions of {length} tokens each, do not fit into memory; lower prompts_per_pass or "
+                "max_completion_tokens, or set gradient_checkpointing"
+            ) from error
+        finally:
+            self.core().zero_grad(set_to_none=True)
 
     def _generate_single_turn(
         self,
@@ -112,25 +211,33 @@ class GroupTrainer(ResumingMixin, GRPOTrainer):
         num_generations: int,
         has_tool_images: bool = False,
     ) -> tuple[list[list[int]], None]:
-        self._sampled = roll_out(
-            self.core(),
-            self._encoder,
-            self._encoded,
-            group_size=num_generations,
-            max_new_tokens=self.max_completion_length,
-            temperature=self.temperature,
-            seed=rollout_seed(self.args.seed, self.state.global_step),
-            eos_token_ids=tuple(self.eos_token_ids),
-            rows_per_batch=self._rows_per_batch,
-        )
+        with self._clock.phase("rollout"):
+            self._sampled = roll_out(
+                self.core(),
+                self._encoder,
+                self._encoded,
+                group_size=num_generations,
+                max_new_tokens=self.max_completion_length,
+                temperature=self.temperature,
+                seed=rollout_seed(self.args.seed, self.state.global_step),
+                eos_token_ids=tuple(self.eos_token_ids),
+                rows_per_batch=self._rows_per_batch,
+            )
+        forbidden = [getattr(self.core().config, name) for name in ("image_token_id", "video_token_id")]
+        check_completions(self._sampled.completion_ids, forbidden, self._names)
+        lengths = [len(ids) for ids in self._sampled.completion_ids]
+        self._rolled_out += self._work(self._encoded, lengths)
+        self._decode_steps += self._sampled.decode_steps
         return self._sampled.completion_ids, None
 
     # ---- whole groups in every forward pass
 
     def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
         self._images = [row["images"] for row in inputs]
+        self._names = [name_of(row, place, "row {} of the step") for place, row in enumerate(inputs)]
         texts = [{name: value for name, value in row.items() if name != "images"} for row in inputs]
-        output = super()._generate_and_score_completions(texts)
+        with self._clock.phase("data"):
+            output = super()._generate_and_score_completions(texts)
         if self.state.global_step % self._rollouts_every == 0 or self.state.global_step + 1 == self.state.max_steps:
             self._log_rollouts(inputs)
         return output
@@ -178,11 +285,25 @@ class GroupTrainer(ResumingMixin, GRPOTrainer):
         compute_aux_loss: bool = False,
         **images: Any,
     ) -> tuple[torch.Tensor, torch.Tensor | None, None]:
-        tokens, mask = input_ids[:, -logits_to_keep:], attention_mask[:, -logits_to_keep:]
+        with self._clock.phase("forward" if torch.is_grad_enabled() else "reference"):
+            return self._score(
+                model, input_ids[:, -logits_to_keep:], attention_mask[:, -logits_to_keep:], batch_size, compute_entropy
+            )
+
+    def _score(
+        self, model: Any, tokens: torch.Tensor, mask: torch.Tensor, batch_size: int | None, compute_entropy: bool
+    ) -> tuple[torch.Tensor, torch.Tensor | None, None]:
+        """Scores [N, C] of the rows of the current pass."""
         group = self.num_generations
         groups = range(len(self._pass.prompts))
         live = [index for index in groups if self._pass.flat is None or not self._pass.flat[index]]
-        at_once = max(1, (batch_size or input_ids.shape[0]) // group)
+        at_once = max(1, (batch_size or tokens.shape[0]) // group)
+        if torch.is_grad_enabled():
+            lengths = mask.sum(1).tolist()
+            kept = [length for index in live for length in lengths[index * group : (index + 1) * group]]
+            self._scored += self._work([self._pass.prompts[index] for index in live], kept)
+        else:
+            self._references += 1
         log_probs, entropies = self._sampled_scores(mask)
         for first in range(0, len(live), at_once):
             chosen = live[first : first + at_once]
@@ -219,11 +340,14 @@ class GroupTrainer(ResumingMixin, GRPOTrainer):
     # ---- what is written
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
-        """TRL's log line, joined at every ``eval_every``-th step by the held-out figures."""
+        """TRL's log line, joined by the step's account and at every ``eval_every``-th step by the held-out figures."""
         step = self.state.global_step
-        due = self._eval_every and (step % self._eval_every == 0 or step == self.state.max_steps)
-        if due and self._held_out is not None and "loss" in logs:
-            logs.update(self._held_out(self.core()))
+        if "loss" in logs:
+            due = self._eval_every and (step % self._eval_every == 0 or step == self.state.max_steps)
+            if due and self._held_out is not None:
+                with self._clock.phase("held_out"):
+                    logs.update(self._held_out(self.core()))
+            logs.update(self._account())
         super().log(logs, start_time)
 
     def _log_rollouts(self, inputs: list[dict[str, Any]]) -> None:

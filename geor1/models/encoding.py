@@ -155,6 +155,20 @@ class PatchCache:
             self._held -= self._stored.popitem(last=False)[1][0].nbytes
         return self._finish(cut, grid)
 
+    def count_patches(self, width_px: int, height_px: int) -> int:
+        """Patches of an image of this size, after the processor's resizing."""
+        from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import smart_resize
+
+        size = self._processor.size
+        height, width = smart_resize(
+            height_px,
+            width_px,
+            factor=self._patch * self._merge,
+            min_pixels=size["shortest_edge"],
+            max_pixels=size["longest_edge"],
+        )
+        return (height // self._patch) * (width // self._patch)
+
     def _cut(self, image: Image.Image) -> tuple[np.ndarray, tuple[int, int, int]]:
         """Byte patches [n, 3, side, side] if the size needs no change, else the processor's own float patches."""
         pixels = np.asarray(image.convert("RGB"))
@@ -209,7 +223,7 @@ class PromptEncoder:
         self.tokenizer = processor.tokenizer
         self.image_token_id = int(self.tokenizer.convert_tokens_to_ids(IMAGE_TOKEN))
         self.pad_token_id = int(self.tokenizer.pad_token_id)
-        self._merged = int(processor.image_processor.merge_size) ** 2
+        self.patches_per_token = int(processor.image_processor.merge_size) ** 2
         self._processor = processor
         self.patch_cache = PatchCache(processor.image_processor, limit_bytes=limit_bytes)
         self._chat_ids = functools.lru_cache(maxsize=4096)(self._tokenise_chat)
@@ -234,6 +248,21 @@ class PromptEncoder:
         """
         done: dict[int | str, EncodedImage] = {}
         return [self._encode(prompt, shown, done) for prompt, shown in zip(prompts, images, strict=True)]
+
+    def count_tokens(self, prompt: str, sizes_px: Sequence[tuple[int, int]]) -> int:
+        """Tokens that :meth:`encode` would give, from the images' sizes alone.
+
+        Args:
+            prompt: User text with one ``<image>`` marker an image.
+            sizes_px: (width, height) of each image.
+
+        Raises:
+            ValueError: Markers and images differ in number.
+        """
+        chat = self._chat_ids(prompt)
+        slots = self._check_slots(prompt, chat, len(sizes_px))
+        patches = (self.patch_cache.count_patches(width, height) for width, height in sizes_px)
+        return len(chat) - slots + sum(count // self.patches_per_token for count in patches)
 
     def stack(self, prompts: Sequence[EncodedPrompt]) -> PromptBatch:
         """Stack prompts into one left-padded batch."""
@@ -264,9 +293,7 @@ class PromptEncoder:
         import torch
 
         chat = self._chat_ids(prompt)
-        slots = chat.count(self.image_token_id)
-        if slots != len(images):
-            raise ValueError(f"prompt has {slots} {IMAGE_MARKER} markers, got {len(images)} images: {prompt[:80]!r}")
+        self._check_slots(prompt, chat, len(images))
         encoded = []
         for image in images:
             key = str(image) if isinstance(image, (str, Path)) else id(image)
@@ -274,11 +301,17 @@ class PromptEncoder:
                 patches, grid = self.patch_cache.patches(image)
                 done[key] = EncodedImage(patches=torch.from_numpy(patches), grid_thw=grid)
             encoded.append(done[key])
-        counts = iter([len(image.patches) // self._merged for image in encoded])
+        counts = iter([len(image.patches) // self.patches_per_token for image in encoded])
         ids: list[int] = []
         for token in chat:
             ids.extend([token] * next(counts) if token == self.image_token_id else [token])
         return EncodedPrompt(input_ids=ids, images=tuple(encoded))
+
+    def _check_slots(self, prompt: str, chat: tuple[int, ...], images: int) -> int:
+        slots = chat.count(self.image_token_id)
+        if slots != images:
+            raise ValueError(f"prompt has {slots} {IMAGE_MARKER} markers, got {images} images: {prompt[:80]!r}")
+        return slots
 
     def _tokenise_chat(self, prompt: str) -> tuple[int, ...]:
         from geor1.answers import to_messages

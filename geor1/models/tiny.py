@@ -63,6 +63,8 @@ class TinySizes:
         vision_heads: Vision attention heads.
         window_px: Side of an attention window in pixels, a multiple of 28.
         tied_embeddings: Whether input and output embeddings share their weights.
+        full_attention_blocks: Vision blocks that attend over the whole image; None for the last one.
+        vocabulary: Rows of the embedding; 0 for as many as the tokenizer has words.
     """
 
     hidden: int = 128
@@ -76,6 +78,8 @@ class TinySizes:
     vision_heads: int = 4
     window_px: int = 112
     tied_embeddings: bool = True
+    full_attention_blocks: tuple[int, ...] | None = None
+    vocabulary: int = 0
 
     def __post_init__(self) -> None:
         head = self.hidden // self.heads
@@ -227,7 +231,7 @@ def build_model(
 def _text_config(tokenizer: PreTrainedTokenizerFast, sizes: TinySizes) -> dict[str, Any]:
     rope = {"rope_type": "default", "rope_theta": 1.0e6, "mrope_section": sizes.mrope_section}
     return {
-        "vocab_size": len(tokenizer),
+        "vocab_size": sizes.vocabulary or len(tokenizer),
         "hidden_size": sizes.hidden,
         "intermediate_size": sizes.intermediate,
         "num_hidden_layers": sizes.layers,
@@ -253,5 +257,5 @@ def _vision_config(sizes: TinySizes) -> dict[str, Any]:
         "temporal_patch_size": 2,
         "window_size": sizes.window_px,
         "out_hidden_size": sizes.hidden,
-        "fullatt_block_indexes": [sizes.vision_depth - 1],
+        "fullatt_block_indexes": list(sizes.full_attention_blocks or (sizes.vision_depth - 1,)),
     }

@@ -27,8 +27,9 @@ TIMINGS_FILE = "timings.jsonl"
 # Linear layers of the language model; the vision transformer has modules of the same names, hence the prefix.
 LORA_TARGETS = r".*language_model.*\.(q_proj|k_proj|v_proj|o_proj|gate_proj|up_proj|down_proj)"
 COMPLETE_MARK = "complete"  # written into a trainer checkpoint after everything else
+PHASE = "phase/"  # begins the log's names of times
 # Keys of the trainer's log that a resumed run cannot repeat (times, counters that TRL starts anew) or that say nothing.
-NOT_TRACED = ("step_time", "epoch", "total_flos", "num_tokens")
+NOT_TRACED = ("step_time", "epoch", "total_flos", "num_tokens", PHASE)
 
 
 def prepare(run_dir: Path, threads: int) -> None:
@@ -152,8 +153,10 @@ class RunFolderCallback(TrainerCallback):
         traced = {name: value for name, value in logs.items() if not name.startswith(NOT_TRACED)}
         append_metrics(self._run_dir, state.global_step, **traced)
         now = time.perf_counter()
+        phases = {name.removeprefix(PHASE): value for name, value in logs.items() if name.startswith(PHASE)}
+        line = {"step": state.global_step, "seconds": round(now - self._last, 4), **phases}
         with (self._run_dir / TIMINGS_FILE).open("a", encoding="utf-8") as file:
-            file.write(json.dumps({"step": state.global_step, "seconds": round(now - self._last, 4)}) + "\n")
+            file.write(json.dumps(line) + "\n")
         self._last = now
         if self._progress is not None:
             shown = {name: logs[name] for name in ("loss", "reward", "mean_token_accuracy") if name in logs}

@@ -17,8 +17,8 @@ from tiny_cases import small_checkpoint, write_questions
 
 from geor1.grpo.config import GrpoConfig
 from geor1.grpo.data import consumption_order, difficulty, load_questions, spread
-from geor1.grpo.run import run_grpo
-from geor1.models.encoding import ImageReadError
+from geor1.grpo.guard import SampleError
+from geor1.grpo.run import freeze, run_grpo
 from geor1.models.loading import load_model
 from geor1.records import Candidate, Question, RecordError
 from geor1.runs import ConfigError, read_metrics
@@ -60,8 +60,13 @@ def run_in_process(world: Path, step: int, changes: dict[str, Any], run_dir: Pat
 
 @pytest.mark.parametrize(
     "changes",
-    [{}, {"lora": True, "beta": 0.04}, {"num_iterations": 2, "prompts_per_pass": 1}],
-    ids=["full", "lora and KL", "two iterations, two passes"],
+    [
+        {},
+        {"lora": True, "beta": 0.04},
+        {"num_iterations": 2, "prompts_per_pass": 1},
+        {"freeze_vision": True, "gradient_checkpointing": True},
+    ],
+    ids=["full", "lora and KL", "two iterations, two passes", "frozen vision, layers computed again"],
 )
 def test_a_killed_run_resumes_with_the_same_trace_and_weights(
     world: Path, tmp_path: Path, changes: dict[str, Any]
@@ -79,6 +84,21 @@ def test_a_killed_run_resumes_with_the_same_trace_and_weights(
     assert rollouts[0] == rollouts[1]
     whole, killed = (load_model(tmp_path / name / "checkpoint").state_dict() for name in ("whole", "killed"))
     assert all(torch.equal(whole[name], killed[name]) for name in whole)
+
+
+def test_parameters_are_frozen_by_name(world: Path) -> None:
+    model = load_model(world / "base")
+    names = freeze(model, vision=False, pattern=r"visual\.(?!merger)")
+    assert names and all("visual." in name and "merger" not in name for name in names)
+    assert {name for name, parameter in model.named_parameters() if not parameter.requires_grad} == set(names)
+    everything = freeze(load_model(world / "base"), vision=True, pattern="")
+    assert set(names) < set(everything) and any("merger" in name for name in everything)
+    with pytest.raises(ConfigError, match="finds no parameter; names are like"):
+        freeze(model, vision=False, pattern="vision_tower")
+    with pytest.raises(ConfigError, match="is no regular expression"):
+        freeze(model, vision=False, pattern="visual(")
+    with pytest.raises(ConfigError, match="leaves nothing to train"):
+        freeze(model, vision=False, pattern=".")
 
 
 def test_a_run_killed_before_its_first_checkpoint_starts_afresh(world: Path, tmp_path: Path) -> None:
@@ -141,7 +161,7 @@ def test_the_released_rewards_run_too(world: Path, tmp_path: Path) -> None:
 def test_a_missing_image_is_named(world: Path, tmp_path: Path) -> None:
     data = write_questions(tmp_path / "data", 4)
     (data / "images" / "train-001-B.png").unlink()
-    with pytest.raises(ImageReadError, match=r"train-001-B\.png"):
+    with pytest.raises(SampleError, match=r"sample 'train-001': image .*train-001-B\.png is missing"):
         run_grpo(GrpoConfig(**SETTINGS), data, world / "base", tmp_path / "run")
 
 
@@ -183,6 +203,13 @@ def test_order_is_random_or_easy_first_and_repeats_when_questions_run_out(world:
     hardness = [difficulty(questions[place]) for place in consumption_order(questions, 9, "easy_to_hard", 0)]
     assert hardness == sorted(hardness)
     assert hardness[0] < hardness[-1]
+
+
+def test_far_negatives_come_first() -> None:
+    near, far = question([{}] * 3, [0.0, 200.0, 400.0]), question([{}] * 3, [0.0, 5000.0, 300.0])
+    assert consumption_order([near, far], 2, "far_to_near", 0) == [1, 0]
+    with pytest.raises(RecordError, match="candidate B has no distance_m"):
+        consumption_order([question([{}] * 2)], 1, "far_to_near", 0)
 
 
 def test_held_out_questions_are_spread_over_the_file(world: Path) -> None:

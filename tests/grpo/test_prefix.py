@@ -7,12 +7,14 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from tiny_cases import picture, small_model
+from families import FAMILIES, family_model
+from tiny_cases import SMALL, picture, small_model
 
-from geor1.grpo.prefix import PrefixError, score_completions
+from geor1.grpo.prefix import score_completions
 from geor1.grpo.rollout import roll_out
 from geor1.models.encoding import EncodedPrompt, PromptEncoder
 from geor1.models.generate import end_tokens
+from geor1.models.training import lora_settings
 
 GROUP = 3
 LENGTH = 7
@@ -66,24 +68,140 @@ def gradients(model: Any, loss: torch.Tensor) -> dict[str, torch.Tensor]:
     return {name: parameter.grad.clone() for name, parameter in model.named_parameters() if parameter.grad is not None}
 
 
-@pytest.mark.parametrize("texts", [EQUAL, UNEQUAL], ids=["equal lengths", "left-padded"])
-def test_scores_and_gradients_equal_row_by_row(texts: tuple[str, ...]) -> None:
-    model, processor = small_model(seed=2, spread=2.0)
-    model.train()
+def compare(
+    model: Any, processor: Any, texts: tuple[str, ...], lengths: tuple[int, ...] | None = None, **how: Any
+) -> None:
+    """Shared scoring against row by row: log probabilities, entropies and the gradient of every parameter."""
     encoder, prompts = encode(processor, texts)
     tokens, mask = random_completions(GROUP * len(prompts), len(processor.tokenizer))
+    if lengths is not None:
+        mask = (torch.arange(LENGTH) < torch.tensor(lengths)[:, None]).long()
     weights = torch.randn(tokens.shape[0], 1, generator=torch.Generator().manual_seed(1))
     plain, plain_entropies = row_by_row(model, encoder, prompts, tokens, mask)
     expected = gradients(model, (plain * weights * mask).sum())
-    scores = score_completions(model, encoder.stack(prompts), tokens, mask, temperature=0.7, with_entropy=True)
+    scores = score_completions(model, encoder.stack(prompts), tokens, mask, temperature=0.7, with_entropy=True, **how)
     found = gradients(model, (scores.log_probs * weights * mask).sum())
     assert float((scores.log_probs - plain).detach().abs().max()) <= 1e-5
     assert scores.entropies is not None
     assert float((scores.entropies - plain_entropies).abs().max()) <= 1e-5
-    assert set(found) == set(expected)
-    difference = torch.cat([(found[name] - expected[name]).flatten() for name in expected]).norm()
-    assert float(difference / torch.cat([value.flatten() for value in expected.values()]).norm()) <= 1e-5
-    assert float(expected["model.visual.patch_embed.proj.weight"].norm()) > 0
+    assert set(found) == set(expected) and expected
+    for name, value in expected.items():
+        assert float((found[name] - value).norm() / value.norm().clamp(min=1e-4)) <= 1e-5, name
+
+
+@pytest.mark.parametrize("kernel", ["flash", "mask"])
+@pytest.mark.parametrize("texts", [EQUAL, UNEQUAL], ids=["equal lengths", "unequal lengths"])
+@pytest.mark.parametrize("family", FAMILIES)
+def test_scores_and_gradients_equal_row_by_row(family: str, texts: tuple[str, ...], kernel: str) -> None:
+    model, processor = family_model(family)
+    compare(model.train(), processor, texts, kernel=kernel)
+    assert float(model.model.visual.patch_embed.proj.weight.grad.norm()) > 0
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_gradient_checkpointing_changes_nothing(family: str) -> None:
+    model, processor = family_model(family)
+    model.train()
+    model.gradient_checkpointing_enable({"use_reentrant": False})
+    compare(model, processor, UNEQUAL)
+
+
+def test_low_rank_adapters_and_the_reference_without_them() -> None:
+    import peft
+
+    model, processor = family_model("qwen2_5_vl")
+    adapted = peft.get_peft_model(model, lora_settings(4, 8))
+    with torch.no_grad():
+        for name, parameter in adapted.named_parameters():
+            if "lora_B" in name:
+                parameter.normal_(std=0.3, generator=torch.Generator().manual_seed(len(name)))
+    core = adapted.get_base_model().train()
+    compare(core, processor, UNEQUAL)
+    encoder, prompts = encode(processor, EQUAL)
+    tokens, mask = random_completions(GROUP * 2, len(processor.tokenizer))
+    with torch.no_grad():
+        tuned = score_completions(core, encoder.stack(prompts), tokens, mask).log_probs
+        with adapted.disable_adapter():
+            reference = score_completions(core, encoder.stack(prompts), tokens, mask).log_probs
+        plain, same_processor = family_model("qwen2_5_vl")
+        untouched = score_completions(plain, encode(same_processor, EQUAL)[0].stack(prompts), tokens, mask).log_probs
+    assert torch.allclose(reference, untouched, atol=1e-6)
+    assert float((tuned - reference).abs().max()) > 1e-2
+
+
+@pytest.mark.parametrize(
+    "lengths",
+    [(0, 7, 1, 3, 0, 2), (0, 0, 0, 5, 5, 5), (1, 1, 1, 1, 1, 1), (7, 7, 7, 7, 7, 7)],
+    ids=["some empty", "an empty group", "one token", "all full"],
+)
+def test_empty_and_short_completions(lengths: tuple[int, ...]) -> None:
+    model, processor = family_model("qwen2_5_vl")
+    compare(model.train(), processor, EQUAL, lengths)
+
+
+@pytest.mark.parametrize("images", [1, 3, 8])
+def test_any_number_of_images(images: int) -> None:
+    model, processor = family_model("qwen2_5_vl")
+    compare(model.train(), processor, ("tile <image> " * images, "water <image> " * images))
+
+
+def test_logits_in_pieces_are_the_same() -> None:
+    model, processor = family_model("qwen2_5_vl")
+    compare(model.train(), processor, UNEQUAL, logits_budget_bytes=4 * len(processor.tokenizer) * 5)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_mixed_precision_is_as_near_as_the_plain_form(family: str) -> None:
+    model, processor = family_model(family)
+    encoder, prompts = encode(processor, UNEQUAL)
+    tokens, mask = random_completions(GROUP * 3, len(processor.tokenizer))
+    exact = score_completions(model, encoder.stack(prompts), tokens, mask).log_probs
+    errors = {}
+    for kernel in ("flash", "mask"):
+        with torch.autocast("cpu", torch.bfloat16):
+            scores = score_completions(model.train(), encoder.stack(prompts), tokens, mask, kernel=kernel).log_probs
+        found = gradients(model, (scores * mask).sum())
+        assert all(bool(torch.isfinite(value).all()) for value in found.values())
+        errors[kernel] = float((scores - exact).detach().abs().max())
+    assert 0 < errors["flash"] <= 2 * errors["mask"] + 1e-3
+
+
+def test_no_token_of_the_row_is_padding() -> None:
+    model, processor = family_model("qwen2_5_vl")
+    encoder, prompts = encode(processor, UNEQUAL)
+    tokens, mask = random_completions(GROUP * 3, len(processor.tokenizer))
+    widths = []
+    hook = model.model.language_model.layers[0].register_forward_pre_hook(
+        lambda _, inputs: widths.append(inputs[0].shape)
+    )
+    score_completions(model, encoder.stack(prompts), tokens, mask)
+    hook.remove()
+    needed = sum(len(prompt.input_ids) for prompt in prompts) + int((mask.sum(1) - 1).sum())
+    assert widths == [(1, needed, SMALL.hidden)]
+
+
+def test_the_block_mask_of_flex_attention_shows_the_same() -> None:
+    model, processor = family_model("qwen2_5_vl")
+    encoder, prompts = encode(processor, UNEQUAL)
+    tokens, mask = random_completions(GROUP * 3, len(processor.tokenizer))
+    with torch.no_grad():  # FlexAttention has no backward pass on CPU
+        scores = {
+            kernel: score_completions(model, encoder.stack(prompts), tokens, mask, kernel=kernel).log_probs
+            for kernel in ("flex", "mask")
+        }
+    assert float((scores["flex"] - scores["mask"]).abs().max()) <= 1e-5
+
+
+def test_the_model_still_works_as_before() -> None:
+    model, processor = family_model("qwen2_5_vl")
+    encoder, prompts = encode(processor, UNEQUAL)
+    batch = encoder.stack(prompts)
+    plain = {name: getattr(batch, name) for name in ("input_ids", "attention_mask", "mm_token_type_ids")}
+    plain |= {"pixel_values": batch.pixel_values, "image_grid_thw": batch.image_grid_thw}
+    with torch.no_grad():
+        before = model(**plain).logits
+        score_completions(model, batch, *random_completions(GROUP * 3, len(processor.tokenizer)))
+        assert torch.equal(model(**plain).logits, before)
 
 
 def test_sampling_reports_the_same_scores_as_scoring() -> None:
@@ -105,13 +223,22 @@ def test_sampling_reports_the_same_scores_as_scoring() -> None:
     assert len({tuple(ids) for ids in rollouts.completion_ids[:GROUP]}) > 1
 
 
-def test_gradient_checkpointing_is_refused() -> None:
+def test_what_would_go_wrong_silently_is_refused() -> None:
     model, processor = small_model()
     encoder, prompts = encode(processor, EQUAL)
-    model.train()
-    model.gradient_checkpointing_enable()
-    tokens, mask = random_completions(2, len(processor.tokenizer))
-    with pytest.raises(PrefixError, match="gradient_checkpointing=False"):
+    tokens, mask = random_completions(4, len(processor.tokenizer))
+    gap = mask.clone()
+    gap[2] = torch.tensor([1, 0, 1, 0, 0, 0, 0])
+    with pytest.raises(ValueError, match="row 2 has a gap"):
+        score_completions(model, encoder.stack(prompts), tokens, gap)
+    pixels = tokens.clone()
+    pixels[1, 0] = model.config.image_token_id
+    with pytest.raises(ValueError, match="row 1 holds image_token_id"):
+        score_completions(model, encoder.stack(prompts), pixels, mask)
+    with pytest.raises(ValueError, match="kernel: expected one of"):
+        score_completions(model, encoder.stack(prompts), tokens, mask, kernel="fast")
+    model.config.get_text_config()._attn_implementation = "eager"
+    with pytest.raises(ValueError, match="loaded with 'sdpa', got 'eager'"):
         score_completions(model, encoder.stack(prompts), tokens, mask)
 
 

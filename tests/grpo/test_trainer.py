@@ -18,7 +18,7 @@ from geor1.answers import to_messages
 from geor1.grpo.config import GrpoConfig
 from geor1.grpo.data import images_of, load_questions, prompt_of, to_dataset
 from geor1.grpo.run import trl_settings
-from geor1.grpo.trainer import GroupTrainer, rollout_seed
+from geor1.grpo.trainer import GeoGRPOTrainer, rollout_seed
 from geor1.models.encoding import PromptEncoder, read_image
 from geor1.models.loading import load_model, load_processor
 from geor1.records import Question
@@ -50,7 +50,7 @@ class StockTrainer(trl.GRPOTrainer):
         return scripted(self, prompt_ids), None
 
 
-class ScriptedTrainer(GroupTrainer):
+class ScriptedTrainer(GeoGRPOTrainer):
     """Ours on the same completions."""
 
     def _generate_single_turn(self, prompt_ids: list, *_: Any, **__: Any) -> tuple[list[list[int]], None]:
@@ -126,7 +126,7 @@ def train(world: Path, run_dir: Path, **changes: Any) -> tuple[list[dict[str, fl
         **{"steps": 3, "prompts_per_step": 4, "group_size": GROUP, "max_completion_tokens": 6, "threads": 1, **changes}
     )
     processor = load_processor(world / "base")
-    trainer = GroupTrainer(
+    trainer = GeoGRPOTrainer(
         encoder=PromptEncoder(processor),
         run_dir=run_dir,
         skip_flat_groups=config.skip_flat_groups,
@@ -163,20 +163,20 @@ def test_ties_are_found_whatever_the_rounding() -> None:
     trainer = SimpleNamespace(
         args=SimpleNamespace(steps_per_generation=1), num_generations=8, _skip_flat=True, _encoded=[None] * 3
     )
-    [(_, one)] = GroupTrainer._split(trainer, {"advantages": advantages.flatten()})
+    [(_, one)] = GeoGRPOTrainer._split(trainer, {"advantages": advantages.flatten()})
     assert one.flat == [True, True, False]
 
 
 def test_passes_hold_whole_groups_in_order(world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    split = GroupTrainer._split
+    split = GeoGRPOTrainer._split
     seen: list[Any] = []
 
-    def watched(self: GroupTrainer, batch: dict[str, Any]) -> list[Any]:
+    def watched(self: GeoGRPOTrainer, batch: dict[str, Any]) -> list[Any]:
         passes = split(self, batch)
         seen.append((batch, passes))
         return passes
 
-    monkeypatch.setattr(GroupTrainer, "_split", watched)
+    monkeypatch.setattr(GeoGRPOTrainer, "_split", watched)
     train(world, tmp_path, steps=1, prompts_per_pass=2)
     batch, passes = seen[0]
     assert [len(one.prompts) for _, one in passes] == [2, 2]
@@ -201,6 +201,11 @@ def test_the_hooks_are_where_the_installed_trl_and_transformers_call_them() -> N
         "_generate_and_score_completions": ["inputs"],
         "_load_from_checkpoint": ["resume_from_checkpoint", "model"],
         "log": ["logs", "start_time"],
+        "get_batch_samples": ["epoch_iterator", "num_batches", "device"],
+        "training_step": ["model", "inputs", "num_items_in_batch"],
+        "_maybe_log_save_evaluate": ["tr_loss", "grad_norm", "model", "trial"],
+        "_save_checkpoint": ["model", "trial"],
+        "_calculate_rewards": ["inputs", "prompts", "completions", "completion_ids_list"],
     }
     for name, parameters in expected.items():
         found = list(inspect.signature(getattr(trl.GRPOTrainer, name)).parameters)[1:]
@@ -212,6 +217,8 @@ def test_the_hooks_are_where_the_installed_trl_and_transformers_call_them() -> N
     assert "_buffered_inputs" in inspect.getsource(trl.GRPOTrainer._prepare_inputs)
     score = inspect.getsource(trl.GRPOTrainer._generate_and_score_completions)
     assert all(f'_logs["{name}"]' in score for name in ("completion", "rewards", "advantages"))
+    assert "self.accelerator.backward(" in inspect.getsource(transformers.Trainer.training_step)
+    assert "self._maybe_log_save_evaluate(" in inspect.getsource(transformers.Trainer._run_epoch)
     loading = inspect.getsource(transformers.Trainer._inner_training_loop) + inspect.getsource(
         transformers.Trainer.train
     )
