@@ -49,6 +49,7 @@ def run_grpo(config: GrpoConfig, data: Path, checkpoint: Path, run_dir: Path) ->
     Raises:
         RecordError: Missing, empty or malformed questions.
         SampleError: A sample that must not be trained on, e.g. with an image that is missing or cut short.
+        ImageReadError: An image of a held-out question that cannot be read.
         ModelLoadError: A checkpoint that cannot be loaded.
     """
     from geor1.models.training import PRODUCT_FOLDER, finish, labels_seen, prepare, resume_point
