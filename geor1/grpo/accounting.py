@@ -173,7 +173,11 @@ class CostModel:
 
     def forward(self, work: Work) -> float:
         """One pass over prompts and completions: images once, prompts once, each completion once."""
-        return self.vision(work) + self.prefill(work) + self.completions(work)
+        return self.vision(work) + self.language(work)
+
+    def language(self, work: Work) -> float:
+        """Prompts and completions through the language model and the head."""
+        return self.prefill(work) + self.completions(work)
 
     def prefill(self, work: Work) -> float:
         """Prompts through the language model."""
@@ -296,8 +300,7 @@ def bounds(
     """
     read = decode_steps * cost.weight_bytes / peak.bytes_per_s
     decode = max(cost.completions(rollout) / peak.flops_per_s, read)
-    language = cost.prefill(scored) + cost.completions(scored)
-    backward = language * (1 + trains_language)
+    backward = cost.language(scored) * (1 + trains_language)
     if trains_vision:  # down to where the lowest trained weight stands, which may be near its top
         backward += cost.vision(scored) * (1 + trains_vision if trains_vision == 1 else trains_vision)
     return {

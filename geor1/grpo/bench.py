@@ -145,10 +145,9 @@ def saving(bench: Bench, case: Case) -> dict[str, float]:
     shared = count_work(prompt, grids, lengths, window_patches=window)
     # Stock: G sequences padded to the longest, each with its own prompt and pictures.
     one = count_work(prompt, grids, [longest], window_patches=window)
-    language = lambda work: bench.cost.prefill(work) + bench.cost.completions(work)  # noqa: E731
     return {
         "tokens": group * (prompt + longest) / (prompt + sum(lengths)),
-        "language": group * language(one) / language(shared),
+        "language": group * bench.cost.language(one) / bench.cost.language(shared),
         "vision": float(group),
         "together": group * bench.cost.forward(one) / bench.cost.forward(shared),
     }

@@ -40,6 +40,20 @@ CASES = {
     "paper-3b": ((2500, 400, 8),),
     "paper-7b": ((2500, 400, 8),),
 }
+# config.json of Qwen/Qwen2.5-VL-3B-Instruct; -7B-Instruct has the same vision tower
+PAPER_3B = TinySizes(
+    hidden=2048,
+    intermediate=11008,
+    layers=36,
+    heads=16,
+    key_value_heads=2,
+    vision_hidden=1280,
+    vision_intermediate=3420,
+    vision_depth=32,
+    vision_heads=16,
+    full_attention_blocks=(7, 15, 23, 31),
+    vocabulary=151936,
+)
 SIZES = {
     "tiny": TinySizes(
         hidden=256,
@@ -52,31 +66,14 @@ SIZES = {
         vision_depth=4,
         vision_heads=4,
     ),
-    # config.json of Qwen/Qwen2.5-VL-3B-Instruct and -7B-Instruct
-    "paper-3b": TinySizes(
-        hidden=2048,
-        intermediate=11008,
-        layers=36,
-        heads=16,
-        key_value_heads=2,
-        vision_hidden=1280,
-        vision_intermediate=3420,
-        vision_depth=32,
-        vision_heads=16,
-        full_attention_blocks=(7, 15, 23, 31),
-        vocabulary=151936,
-    ),
-    "paper-7b": TinySizes(
+    "paper-3b": PAPER_3B,
+    "paper-7b": dataclasses.replace(
+        PAPER_3B,
         hidden=3584,
         intermediate=18944,
         layers=28,
         heads=28,
         key_value_heads=4,
-        vision_hidden=1280,
-        vision_intermediate=3420,
-        vision_depth=32,
-        vision_heads=16,
-        full_attention_blocks=(7, 15, 23, 31),
         vocabulary=152064,
         tied_embeddings=False,
     ),
@@ -155,12 +152,11 @@ class Bench:
         trainer = self._stock_trainer(model, [self._row(case, True)], case, Path(tempfile.mkdtemp()))
         group, width = case.completions.shape
         batch = self.encoder.stack([case.prompt] * group)
-        one = self.encoder.stack([case.prompt])
         inputs = {
             "input_ids": torch.cat([batch.input_ids.to(self.device), case.completions], dim=1),
             "attention_mask": torch.cat([batch.attention_mask.to(self.device), case.mask], dim=1),
-            "pixel_values": one.pixel_values.repeat(group, 1).to(self.device),
-            "image_grid_thw": one.image_grid_thw.repeat(group, 1).to(self.device),
+            "pixel_values": batch.pixel_values.repeat(group, 1).to(self.device),  # a batch holds each picture once
+            "image_grid_thw": batch.image_grid_thw.to(self.device),
             "num_images": [len(case.pictures)] * group,
             "mm_token_type_ids": torch.cat(
                 [batch.mm_token_type_ids.to(self.device), torch.zeros_like(case.completions)], dim=1
