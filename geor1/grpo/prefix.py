@@ -18,8 +18,9 @@ import torch
 from torch.utils.checkpoint import checkpoint
 
 from geor1.grpo.attention import Layout, choose_kernel, lay_out, use_group_attention
-from geor1.models.decoding import encode_images, prompt_positions
 from geor1.models.encoding import PromptBatch
+from geor1.models.positions import prompt_positions
+from geor1.models.vision import encode_images
 
 LOGITS_BUDGET_BYTES = 1 << 28  # float32 logits held at a time
 

@@ -67,13 +67,13 @@ class TimedTrainer(GRPOTrainer):
         with self._clock.phase("saving"):
             super()._save_checkpoint(*arguments, **named)
 
-    def _work(self, prompts: Sequence[EncodedPrompt], lengths: Sequence[int]) -> Work:
-        """Work of prompts and their completions, prompt-major."""
+    def _work(self, prompts: Sequence[EncodedPrompt], lengths: Sequence[int], *, scoring: bool) -> Work:
+        """Work of prompts and their completions, prompt-major; scoring finds features that sampling remembered."""
         group = self.num_generations
         counted = (
             count_work(
                 len(prompt.input_ids),
-                [image.grid_thw for image in prompt.images],
+                [image.grid_thw for image in prompt.images if not (scoring and image.features)],
                 lengths[place * group : (place + 1) * group],
                 window_patches=self._cost.window_patches,
             )

@@ -27,6 +27,7 @@ from geor1.grpo.rollout import Rollouts, roll_out
 from geor1.grpo.timed import TimedTrainer
 from geor1.models.encoding import EncodedPrompt, PromptEncoder
 from geor1.models.training import ResumingMixin
+from geor1.models.vision import is_frozen, remember_features
 
 ROLLOUTS_FILE = "rollouts.jsonl"
 GROUPS_LOGGED = 2
@@ -128,6 +129,9 @@ class GeoGRPOTrainer(ResumingMixin, TimedTrainer):
                 raise ValueError(f"rows {first} to {first + group - 1}: expected copies of one question")
         with self._clock.phase("data"):
             self._encoded = self._encode([prompts[row][0]["content"] for row in rows], rows)
+        if is_frozen(self.core()):  # what sampling sees is what scoring sees, so once is enough
+            with self._clock.phase("rollout"), self.accelerator.autocast():
+                self._encoded = remember_features(self.core(), self._encoded)
         self._pass = _Pass(prompts=self._encoded, rows=range(len(prompts)), flat=None)
         return [self._encoded[row // group].input_ids for row in range(len(prompts))], None, {}
 
@@ -226,7 +230,7 @@ class GeoGRPOTrainer(ResumingMixin, TimedTrainer):
         forbidden = [getattr(self.core().config, name) for name in ("image_token_id", "video_token_id")]
         check_completions(self._sampled.completion_ids, forbidden, self._names)
         lengths = [len(ids) for ids in self._sampled.completion_ids]
-        self._rolled_out += self._work(self._encoded, lengths)
+        self._rolled_out += self._work(self._encoded, lengths, scoring=False)
         self._decode_steps += self._sampled.decode_steps
         return self._sampled.completion_ids, None
 
@@ -301,7 +305,7 @@ class GeoGRPOTrainer(ResumingMixin, TimedTrainer):
         if torch.is_grad_enabled():
             lengths = mask.sum(1).tolist()
             kept = [length for index in live for length in lengths[index * group : (index + 1) * group]]
-            self._scored += self._work([self._pass.prompts[index] for index in live], kept)
+            self._scored += self._work([self._pass.prompts[index] for index in live], kept, scoring=True)
         else:
             self._references += 1
         log_probs, entropies = self._sampled_scores(mask)

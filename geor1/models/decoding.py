@@ -19,6 +19,8 @@ from typing import Any
 import torch
 
 from geor1.models.encoding import PromptBatch
+from geor1.models.positions import prompt_positions
+from geor1.models.vision import encode_images
 
 ATTENTION_NAME = "geor1_shared_prefix"
 # Tokens that stand for picture content; sampling one would demand pixels that do not exist.
@@ -52,53 +54,6 @@ class Prefill:
             start=self.start[part],
             mask=None if self.mask is None else self.mask[part],
         )
-
-
-def prompt_positions(model: Any, batch: PromptBatch) -> tuple[torch.Tensor, torch.Tensor]:
-    """M-RoPE positions of the prompts and of what follows them.
-
-    Args:
-        model: A Qwen-VL ``ForConditionalGeneration``.
-        batch: Left-padded prompts.
-
-    Returns:
-        Positions [3, B, P] (time, height, width) and the position of the first completion token [B].
-    """
-    if batch.image_grid_thw is None:
-        rising = (batch.attention_mask.cumsum(1) - 1).clamp(min=0)
-        return rising[None].expand(3, -1, -1), batch.attention_mask.sum(1)
-    positions, _ = model.model.get_rope_index(
-        batch.input_ids,
-        mm_token_type_ids=batch.mm_token_type_ids,
-        image_grid_thw=batch.image_grid_thw,
-        attention_mask=batch.attention_mask,
-    )
-    return positions, positions[:, :, -1].amax(0) + 1
-
-
-def encode_images(model: Any, batch: PromptBatch) -> dict[str, Any]:
-    """Run the vision tower over the distinct images of a batch, once each.
-
-    Args:
-        model: A Qwen-VL ``ForConditionalGeneration``.
-        batch: Prompts.
-
-    Returns:
-        What the model takes as ``mm_encoder_outputs``: features of every image of all prompts in order.
-    """
-    if batch.pixel_values is None or batch.image_index is None:
-        return {}
-    seen = model.model.get_image_features(batch.pixel_values, batch.distinct_grid_thw, return_dict=True)
-    merged = int(model.config.vision_config.spatial_merge_size) ** 2
-    expected = (batch.distinct_grid_thw.prod(-1) // merged).tolist()
-    found = [feature.shape[0] for feature in seen.pooler_output]
-    if found != expected:
-        raise ValueError(f"vision tower: expected {expected} features of the images of the batch, got {found}")
-    places = batch.image_index.tolist()
-    seen.pooler_output = [seen.pooler_output[place] for place in places]
-    if "deepstack_features" in seen:  # Qwen3-VL: features of several depths
-        seen.deepstack_features = [[depth[place] for place in places] for depth in seen.deepstack_features]
-    return {"image": seen}
 
 
 def prefill(model: Any, batch: PromptBatch) -> Prefill:

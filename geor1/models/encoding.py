@@ -35,10 +35,13 @@ class EncodedImage:
     Attributes:
         patches: Normalised patches, float32 [patches, patch size].
         grid_thw: Patch grid as (time, height, width).
+        features: What a frozen vision tower makes of it, one tensor [merged patches, hidden] a depth (Qwen3-VL feeds
+            several); empty if that is not known. See :func:`geor1.models.vision.remember_features`.
     """
 
     patches: torch.Tensor
     grid_thw: tuple[int, int, int]
+    features: tuple[torch.Tensor, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -63,9 +66,10 @@ class PromptBatch:
         attention_mask: [B, P], 0 on padding.
         mm_token_type_ids: [B, P], 1 on image tokens. Without it M-RoPE silently becomes one-dimensional.
         pixel_values: Patches of the distinct images in order of first appearance, float32 [patches, patch size], or
-            None if no prompt has an image.
+            None if no prompt has an image or ``features`` take their place.
         distinct_grid_thw: Their patch grids, int64 [distinct images, 3] as (time, height, width), or None.
         image_index: For each image of all prompts in order, which distinct image it is, int64 [images], or None.
+        features: Those of the distinct images, if all of them carry some.
     """
 
     input_ids: torch.Tensor
@@ -74,6 +78,7 @@ class PromptBatch:
     pixel_values: torch.Tensor | None
     distinct_grid_thw: torch.Tensor | None
     image_index: torch.Tensor | None
+    features: tuple[tuple[torch.Tensor, ...], ...] = ()
 
     @property
     def image_grid_thw(self) -> torch.Tensor | None:
@@ -87,11 +92,10 @@ class PromptBatch:
 
     def to(self, device: torch.device | str) -> PromptBatch:
         """The same batch on another device."""
-        moved = {
-            field.name: None if (value := getattr(self, field.name)) is None else value.to(device)
-            for field in dataclasses.fields(self)
-        }
-        return PromptBatch(**moved)
+        values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        moved = {name: value.to(device) for name, value in values.items() if hasattr(value, "to")}
+        features = tuple(tuple(depth.to(device) for depth in depths) for depths in self.features)
+        return dataclasses.replace(self, **moved, features=features)
 
 
 def read_image(path: Path | str) -> Image.Image:
@@ -277,13 +281,15 @@ class PromptEncoder:
         shown = [image for prompt in prompts for image in prompt.images]
         distinct = list(dict.fromkeys(shown))
         place = {image: index for index, image in enumerate(distinct)}
+        known = bool(shown) and all(image.features for image in distinct)
         return PromptBatch(
             input_ids=ids,
             attention_mask=mask,
             mm_token_type_ids=((ids == self.image_token_id) & mask.bool()).long(),
-            pixel_values=torch.cat([image.patches for image in distinct]) if shown else None,
+            pixel_values=torch.cat([image.patches for image in distinct]) if shown and not known else None,
             distinct_grid_thw=torch.tensor([image.grid_thw for image in distinct]) if shown else None,
             image_index=torch.tensor([place[image] for image in shown]) if shown else None,
+            features=tuple(image.features for image in distinct) if known else (),
         )
 
     def _encode(

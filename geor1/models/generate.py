@@ -57,7 +57,7 @@ def generate(
     encoder: PromptEncoder | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> list[Generation]:
-    """Generate one completion a prompt.
+    """Generate one completion a prompt; when greedy, the same question about the same images is answered once.
 
     Args:
         model: A Qwen-VL model; it is put in evaluation mode meanwhile.
@@ -70,7 +70,7 @@ def generate(
         seed: Seed of the sampling; unused when greedy.
         batch_size: Prompts at a time. Prompts of similar length run together, so padding costs little.
         encoder: Reuse one to keep its image cache between calls.
-        progress: Called with the number of completions done after each batch.
+        progress: Called with the number of prompts done after each batch.
 
     Returns:
         The completions in the order of ``prompts``.
@@ -88,7 +88,8 @@ def generate(
     settings = {"max_new_tokens": max_new_tokens, "temperature": temperature}
     settings["generator"] = torch.Generator(device=model.device).manual_seed(seed)
     encoder = encoder or PromptEncoder(processor)
-    order = sorted(range(len(prompts)), key=lambda index: (len(images[index]), len(prompts[index]), index))
+    alike = _alike(prompts, images) if temperature == 0 else {index: [index] for index in range(len(prompts))}
+    order = sorted(alike, key=lambda index: (len(images[index]), len(prompts[index]), index))
     results: dict[int, Generation] = {}
     was_training = model.training
     model.eval()
@@ -96,12 +97,25 @@ def generate(
         for first in range(0, len(order), batch_size):
             chosen = order[first : first + batch_size]
             encoded = encoder.encode_all([prompts[index] for index in chosen], [images[index] for index in chosen])
-            results.update(zip(chosen, _answer(model, processor, encoder, encoded, settings), strict=True))
+            for index, generation in zip(chosen, _answer(model, processor, encoder, encoded, settings), strict=True):
+                results.update(dict.fromkeys(alike[index], generation))
             if progress is not None:
-                progress(len(chosen))
+                progress(sum(len(alike[index]) for index in chosen))
     finally:
         model.train(was_training)
     return [results[index] for index in range(len(prompts))]
+
+
+def _alike(prompts: Sequence[str], images: Sequence[Sequence[Image.Image | Path | str]]) -> dict[int, list[int]]:
+    """The first prompt of each wording about the same image objects or paths, and all that equal it.
+
+    Where images are hidden from a model, as a control, most prompts are alike.
+    """
+    members: dict[tuple[str | int, ...], list[int]] = {}
+    for index, (prompt, shown) in enumerate(zip(prompts, images, strict=True)):
+        same = (str(image) if isinstance(image, (str, Path)) else id(image) for image in shown)
+        members.setdefault((prompt, *same), []).append(index)
+    return {indices[0]: indices for indices in members.values()}
 
 
 def _answer(

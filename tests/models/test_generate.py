@@ -12,8 +12,9 @@ from tiny_cases import picture, small_model
 
 from geor1.answers import to_messages
 from geor1.models.decoding import decode, pick_tokens, prefill
-from geor1.models.encoding import ImageReadError, PatchCache, PromptEncoder, read_image
+from geor1.models.encoding import EncodedPrompt, ImageReadError, PatchCache, PromptEncoder, read_image
 from geor1.models.generate import end_tokens, generate
+from geor1.models.positions import prompt_positions
 
 PROMPTS = (
     "ground : <image> A : <image> B : <image> ?",
@@ -44,6 +45,27 @@ def test_encoding_equals_the_processor_bit_for_bit(images: list[list[Image.Image
             assert torch.equal(stock["pixel_values"], stacked.pixel_values)
             assert torch.equal(stock["image_grid_thw"], stacked.image_grid_thw)
             assert torch.equal(stock["mm_token_type_ids"], stacked.mm_token_type_ids)
+
+
+def test_positions_of_prompts_of_one_shape_are_made_once(
+    images: list[list[Image.Image]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, processor = small_model()
+    encoder = PromptEncoder(processor)
+    rng = np.random.default_rng(1)
+    tall, wide = [picture(rng, 28, 84)], [picture(rng, 84, 28)]  # as many tokens, other grids
+    pairs = [(PROMPTS[1], tall), (PROMPTS[3], []), (PROMPTS[1], wide), (PROMPTS[2], images[2])]
+    encoded = [encoder.encode(prompt, pictures) for prompt, pictures in [*pairs, *pairs]]
+    asked = []
+    stock = model.model.get_rope_index
+    monkeypatch.setattr(model.model, "get_rope_index", lambda ids, **rest: asked.append(len(ids)) or stock(ids, **rest))
+    batch = encoder.stack(encoded)
+    positions, start = prompt_positions(model, batch)
+    assert asked == [4]
+    for row, prompt in enumerate(encoded):
+        alone, after = prompt_positions(model, encoder.stack([prompt]))
+        assert torch.equal(positions[:, row, batch.attention_mask[row].bool()], alone[:, 0])
+        assert start[row] == after[0]
 
 
 def test_greedy_decoding_equals_transformers_row_by_row(images: list[list[Image.Image]]) -> None:
@@ -107,6 +129,30 @@ def test_an_image_that_several_prompts_show_is_seen_once(
         assert torch.allclose(together.hidden[row], alone.hidden[0], atol=1e-5)
         assert together.start[row] == alone.start[0]
     assert not torch.allclose(together.hidden[0], together.hidden[1], atol=1e-2)  # the order of pictures tells
+
+
+def test_the_same_greedy_question_is_answered_once(
+    images: list[list[Image.Image]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, processor = small_model(seed=1, spread=4.0)
+    asked = [0, 1, 0, 3, 3, 0, 1]
+    prompts, shown = [PROMPTS[index] for index in asked], [images[index] for index in asked]
+    shown[5] = [image.copy() for image in shown[5]]  # alike, but not known to be
+    batches, stock = [], PromptEncoder.encode_all
+
+    def counting(encoder: PromptEncoder, texts: list[str], pictures: list[list[Image.Image]]) -> list[EncodedPrompt]:
+        batches.append(len(texts))
+        return stock(encoder, texts, pictures)
+
+    monkeypatch.setattr(PromptEncoder, "encode_all", counting)
+    done: list[int] = []
+    answers = generate(model, processor, prompts, shown, max_new_tokens=6, batch_size=3, progress=done.append)
+    assert (batches, done) == ([3, 1], [6, 1])
+    for index, answer in zip(asked, answers, strict=True):
+        assert [answer] == generate(model, processor, [PROMPTS[index]], [images[index]], max_new_tokens=6)
+    batches.clear()
+    sampled = generate(model, processor, [PROMPTS[0]] * 8, [images[0]] * 8, max_new_tokens=6, temperature=1.0)
+    assert batches == [8] and len({answer.text for answer in sampled}) > 1
 
 
 def test_generate_reports_whether_a_completion_ended() -> None:
