@@ -8,17 +8,21 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 from tiny_cases import small_checkpoint, write_questions
+from trl.trainer import utils as trl_utils
 
 from geor1.models.encoding import ImageReadError
 from geor1.models.loading import load_model, load_processor
 from geor1.runs import read_metrics
+from geor1.sft import run as sft_run
 from geor1.sft.config import SftConfig
-from geor1.sft.run import run_sft
+from geor1.sft.data import IGNORED, load_scaffolds
+from geor1.sft.run import build_trainer, run_sft
 
 KILLED_RUN = Path(__file__).parents[1] / "models" / "killed_run.py"
 
@@ -50,6 +54,38 @@ def run_in_process(world: Path, step: int, changes: dict[str, Any], run_dir: Pat
 
 def weights(folder: Path) -> dict[str, torch.Tensor]:
     return load_model(folder).state_dict()
+
+
+def test_logits_are_made_where_a_label_is_and_change_nothing(
+    world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A TRL that decides elsewhere fails here first."""
+    config = SftConfig(**settings(world))
+    scaffolds = load_scaffolds(world / "data", config.scaffolds, 4)
+    positions: list[int] = []
+    stock = trl_utils._ChunkedLogProbFunction.apply
+
+    def counting(hidden: torch.Tensor, *rest: Any) -> Any:
+        positions.append(len(hidden))
+        return stock(hidden, *rest)
+
+    monkeypatch.setattr(trl_utils, "_ChunkedLogProbFunction", SimpleNamespace(apply=counting))
+
+    def outcome() -> tuple[dict[str, torch.Tensor], list[torch.Tensor]]:
+        model, processor = load_model(world / "base"), load_processor(world / "base")
+        trainer = build_trainer(config, model, processor, scaffolds, world / "data", tmp_path / "run", 1)
+        batch = next(iter(trainer.get_train_dataloader()))
+        loss = trainer.compute_loss(trainer.model, dict(batch))
+        loss.backward()
+        return batch, [loss.detach(), *(parameter.grad for parameter in model.parameters())]
+
+    batch, ours = outcome()
+    monkeypatch.setattr(sft_run, "score_labels_only_on_cpu", lambda: None)
+    monkeypatch.setattr(trl_utils, "_use_triton", lambda device: False)
+    _, everywhere = outcome()
+    labels = batch["labels"][:, 1:]
+    assert positions == [int((labels != IGNORED).sum()), labels.numel()]
+    torch.testing.assert_close(ours, everywhere, rtol=1e-5, atol=1e-7)
 
 
 def test_training_learns_and_leaves_a_plain_folder(world: Path, tmp_path: Path) -> None:
