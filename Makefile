@@ -14,6 +14,9 @@ TESTS ?= tests geor1
 # Two busy processes spin 10 to 30 times slower otherwise (OpenMP of the torch build for CPUs).
 export OMP_WAIT_POLICY := passive
 export TOKENIZERS_PARALLELISM := false
+# Keep freed memory: given back, it comes back zeroed a moment later, at a seventh of a training step (glibc).
+export MALLOC_TRIM_THRESHOLD_ := 4294967296
+export MALLOC_MMAP_MAX_ := 0
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | awk -F'\t' '{printf "  make %-11s %s\n", $$1, $$2}'

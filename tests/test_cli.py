@@ -69,11 +69,12 @@ def test_profile_values_are_injected_explicitly(toy_notebooks: Path) -> None:
 
 
 def test_environment_of_the_launcher(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("OMP_WAIT_POLICY", "TOKENIZERS_PARALLELISM", "HF_HUB_OFFLINE"):
-        monkeypatch.delenv(name, raising=False)
     wanted = {"OMP_WAIT_POLICY": "passive", "TOKENIZERS_PARALLELISM": "false"}
+    small = {"MALLOC_TRIM_THRESHOLD_": "4294967296", "MALLOC_MMAP_MAX_": "0", "HF_HUB_OFFLINE": "1"}
+    for name in wanted | small:
+        monkeypatch.delenv(name, raising=False)
     assert quiet_environment("full") == wanted
-    assert quiet_environment("miniature") == wanted | {"HF_HUB_OFFLINE": "1"}
+    assert quiet_environment("miniature") == wanted | small
     monkeypatch.setenv("HF_HUB_OFFLINE", "0")
     assert "HF_HUB_OFFLINE" not in quiet_environment("miniature")
 

@@ -16,6 +16,7 @@ import pytest
 import yaml
 
 from geor1.runs import STAGES, load_profile, profile_names
+from geor1.runs.launch import CPU_ENVIRONMENT, QUIET_ENVIRONMENT
 from geor1.runs.notebook import notebook_declarations
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -105,7 +106,8 @@ def test_scripts_and_make_agree() -> None:
     makefile = (ROOT / "Makefile").read_text()
     for target in ("demo", "test", "lab", "reproduce", "lint", "help", "bench"):
         assert re.search(rf"^{target}:.*##", makefile, re.MULTILINE), f"make {target} is missing or not described"
-    assert "OMP_WAIT_POLICY := passive" in makefile
+    for name, value in (QUIET_ENVIRONMENT | CPU_ENVIRONMENT).items():
+        assert f"export {name} := {value}\n" in makefile
     script = ROOT / ".ci" / "run"
     assert os.access(script, os.X_OK) and "OMP_WAIT_POLICY=passive" in script.read_text()
     assert project()["scripts"]["geor1"] == "geor1.cli:main"
