@@ -33,6 +33,7 @@ from geor1.grpo.flash import FlashGroups
 
 ATTENTION_NAME = "geor1_groups"
 KERNELS = ("flash", "flex", "mask")
+BLOCK = 128  # tokens of a block of FlexAttention's mask; what its kernels are tuned for
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -92,15 +93,61 @@ class Layout:
 
     @functools.cached_property
     def block_mask(self) -> Any:
-        """FlexAttention's block mask of the row; while it is made, [L, L] bytes are held (1 GB at 32,000 tokens)."""
-        from torch.nn.attention.flex_attention import create_block_mask
+        """FlexAttention's block mask of the row, made from what each block of tokens holds, without an [L, L] mask."""
+        from torch.nn.attention.flex_attention import BlockMask
 
         def visible(_batch: Any, _head: Any, query: torch.Tensor, key: torch.Tensor) -> torch.Tensor:
             """:meth:`sees` in FlexAttention's convention."""
             return self.sees(query, key)
 
+        some, whole = self.blocks(BLOCK)
         length = len(self.row_of)
-        return create_block_mask(visible, None, None, length, length, device=self.row_of.device)
+        return BlockMask.from_kv_blocks(
+            *_ordered(some & ~whole),
+            *_ordered(whole),
+            BLOCK_SIZE=BLOCK,
+            mask_mod=visible,
+            seq_lengths=(length, length),
+        )
+
+    def blocks(self, size: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Which blocks of tokens see others.
+
+        Args:
+            size: Tokens of a block.
+
+        Returns:
+            Two masks [blocks, blocks] of query by key: where a token may see one (never False where one does), and
+            where every token sees every one.
+        """
+        prompt, row = (_by_block(tensor, size) for tensor in (self.prompt_of, self.row_of))
+        of_prompt = row == -1
+        least_prompt, most_prompt = prompt.amin(1), prompt.amax(1)
+        least_row, most_row = row.masked_fill(of_prompt, torch.iinfo(row.dtype).max).amin(1), row.amax(1)
+
+        def meet(least: torch.Tensor, most: torch.Tensor) -> torch.Tensor:
+            """Whether the ranges of two blocks overlap."""
+            return (least[None] <= most[:, None]) & (most[None] >= least[:, None])
+
+        place = torch.arange(len(row), device=row.device)
+        same_row = meet(least_row, most_row)
+        some = meet(least_prompt, most_prompt) & (of_prompt.any(1)[None] | same_row) & (place[None] <= place[:, None])
+        alone = least_prompt == most_prompt
+        whole = some & alone[None] & alone[:, None] & of_prompt.all(1)[None] & (place[None] < place[:, None])
+        return some, whole
+
+
+def _by_block(values: torch.Tensor, size: int) -> torch.Tensor:
+    """[blocks, size]; the last value fills up the last block."""
+    missing = -len(values) % size
+    return torch.cat([values, values[-1:].expand(missing)]).view(-1, size)
+
+
+def _ordered(blocks: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """As FlexAttention takes them, for one batch and head: blocks of each row, and their places, those first."""
+    count = blocks.sum(1, dtype=torch.int32)
+    places = blocks.to(torch.int8).argsort(dim=1, descending=True, stable=True).to(torch.int32)
+    return count[None, None], places[None, None]
 
 
 def choose_kernel(device: torch.device, dtype: torch.dtype) -> str:

@@ -10,6 +10,7 @@ import torch
 from families import FAMILIES, family_model
 from tiny_cases import SMALL, picture, small_model
 
+from geor1.grpo.attention import lay_out
 from geor1.grpo.prefix import score_completions
 from geor1.grpo.rollout import roll_out
 from geor1.models.encoding import EncodedPrompt, PromptEncoder
@@ -178,6 +179,36 @@ def test_no_token_of_the_row_is_padding() -> None:
     hook.remove()
     needed = sum(len(prompt.input_ids) for prompt in prompts) + int((mask.sum(1) - 1).sum())
     assert widths == [(1, needed, SMALL.hidden)]
+
+
+@pytest.mark.parametrize("size", [1, 4, 7, 128])
+def test_blocks_of_tokens_tell_what_is_seen_between_them(size: int) -> None:
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        prompts = int(rng.integers(1, 5))
+        lengths = rng.integers(0, 9, prompts * GROUP).tolist()
+        device = torch.device("cpu")
+        layout = lay_out(rng.choice([3, 11, 12], prompts).tolist(), lengths, kernel="flex", device=device)
+        some, whole = layout.blocks(size)
+        length = len(layout.row_of)
+        padded = torch.zeros(len(some) * size, len(some) * size, dtype=torch.bool)
+        padded[:length, :length] = layout.mask()
+        tiles = padded.view(len(some), size, len(some), size).transpose(1, 2)
+        assert bool((some | ~tiles.any(-1).any(-1)).all()), "a block that holds a visible pair is left out"
+        inside = tiles[: length // size]  # queries beyond the row's end are computed and thrown away
+        assert bool((~whole[: length // size] | inside.all(-1).all(-1)).all())
+        assert not bool((whole & ~some).any())
+        if size == 1:
+            assert torch.equal(some, layout.mask())
+
+
+def test_the_block_mask_leaves_most_of_a_long_row_out() -> None:
+    layout = lay_out([1024] * 4, [200] * 32, kernel="flex", device=torch.device("cpu"))
+    some, whole = layout.blocks(128)
+    needed = layout.mask().float().mean()
+    assert 0.05 < float(whole.float().mean()) < float(some.float().mean()) < 1.8 * float(needed)
+    counts = layout.block_mask.kv_num_blocks + layout.block_mask.full_kv_num_blocks
+    assert torch.equal(counts[0, 0].long(), some.sum(1))
 
 
 def test_the_block_mask_of_flex_attention_shows_the_same() -> None:
