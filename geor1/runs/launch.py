@@ -27,8 +27,8 @@ from geor1.runs.stages import RECORD_VARIABLE
 
 # libgomp's busy waiting makes two processes on two cores 10 to 30 times slower; tokenizers warns after every fork
 QUIET_ENVIRONMENT = {"OMP_WAIT_POLICY": "passive", "TOKENIZERS_PARALLELISM": "false"}
-# glibc gives large freed arrays back to the system and is given them anew, zeroed, by every operation of a training step;
-# on CPUs that is a seventh of the time. Models of many gigabytes should give back what they free.
+# glibc gives large freed arrays back to the system, and every operation of a training step gets them anew, zeroed: a
+# seventh of the time on CPUs. Models of many gigabytes should give back what they free.
 CPU_ENVIRONMENT = {"MALLOC_TRIM_THRESHOLD_": str(1 << 32), "MALLOC_MMAP_MAX_": "0"}
 _SMALL_PROFILES = ("miniature", "smoke")  # for CPUs, and they need nothing from a model hub
 
