@@ -12,6 +12,20 @@ SCALINGS = ("group", "batch", "none")
 ORDERS = ("random", "easy_to_hard", "far_to_near")
 PROBES = ("cuda", "always", "never")
 SCHEDULES = ("constant", "linear")
+_CHOICES = {
+    "loss_type": LOSS_TYPES,
+    "scale_rewards": SCALINGS,
+    "order": ORDERS,
+    "schedule": SCHEDULES,
+    "memory_probe": PROBES,
+    "reward_preset": PRESETS,
+}
+_AT_LEAST = {
+    0: "prompts_per_pass max_questions warmup_steps weight_decay beta epsilon_high eval_every resample_rounds",
+    1: "steps prompts_per_step max_completion_tokens num_iterations reward_max_length lora_rank lora_alpha n_eval "
+    "rollouts_every rows_per_batch feature_store_gb save_steps image_cache_mb threads",
+    2: "group_size",
+}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -57,6 +71,9 @@ class GrpoConfig:
         lora_alpha: Scale of the adapters; their output is multiplied by alpha / rank.
         skip_flat_groups: Leave groups whose completions all earned the same out of the scoring pass; they carry no
             gradient, so the update is the same (not done while ``beta`` > 0, where they do).
+        resample_rounds: Times that questions whose completions all earned the same are replaced, within a step, by
+            others of those that the run consumes anyway (no further label is seen); 0 for never. Source: DAPO, arXiv
+            2503.14476.
         order: ``random``, ``easy_to_hard`` by how much the negatives resemble the right tile, or ``far_to_near`` by how
             far from it they lie.
         memory_probe: When to score the longest prompts with completions of full length, and throw the gradient away,
@@ -65,6 +82,9 @@ class GrpoConfig:
         n_eval: Held-out questions evaluated, spread over the test file. They steer nothing.
         rollouts_every: Steps between logged sample rollouts (two whole groups each).
         rows_per_batch: Completions decoded at a time at most; bounds memory.
+        feature_store: Folder that keeps what a frozen vision tower makes of images, for later epochs and runs; empty
+            for none. Within a step they are never made twice.
+        feature_store_gb: Cap of that folder, GiB.
         gradient_checkpointing: Compute layers again in the backward pass instead of keeping what they made.
         seed: Seed of order and sampling.
         save_steps: Steps between resumable checkpoints, a multiple of ``num_iterations``.
@@ -106,12 +126,15 @@ class GrpoConfig:
     lora_rank: int = 16
     lora_alpha: int = 32
     skip_flat_groups: bool = True
+    resample_rounds: int = 0
     order: str = "random"
     memory_probe: str = "cuda"
     eval_every: int = 10
     n_eval: int = 96
     rollouts_every: int = 10
     rows_per_batch: int = 512
+    feature_store: str = ""
+    feature_store_gb: int = 16
     gradient_checkpointing: bool = False
     seed: int = 0
     save_steps: int = 10
@@ -119,35 +142,8 @@ class GrpoConfig:
     threads: int = 2
 
     def __post_init__(self) -> None:
-        at_least = {
-            1: (
-                "steps",
-                "prompts_per_step",
-                "max_completion_tokens",
-                "num_iterations",
-                "reward_max_length",
-                "lora_rank",
-                "lora_alpha",
-                "n_eval",
-                "rollouts_every",
-                "rows_per_batch",
-                "save_steps",
-                "image_cache_mb",
-                "threads",
-            ),
-            2: ("group_size",),
-            0: (
-                "prompts_per_pass",
-                "max_questions",
-                "warmup_steps",
-                "weight_decay",
-                "beta",
-                "epsilon_high",
-                "eval_every",
-            ),
-        }
-        for least, names in at_least.items():
-            for name in names:
+        for least, names in _AT_LEAST.items():
+            for name in names.split():
                 if getattr(self, name) < least:
                     raise ConfigError(f"{name}: expected at least {least}, got {getattr(self, name)}")
         for name in ("learning_rate", "max_grad_norm", "temperature", "epsilon"):
@@ -155,20 +151,15 @@ class GrpoConfig:
                 raise ConfigError(f"{name}: expected more than 0, got {getattr(self, name)}")
         if not 0 < self.top_entropy_quantile <= 1:
             raise ConfigError(f"top_entropy_quantile: expected above 0, at most 1, got {self.top_entropy_quantile}")
-        choices = {
-            "loss_type": LOSS_TYPES,
-            "scale_rewards": SCALINGS,
-            "order": ORDERS,
-            "schedule": SCHEDULES,
-            "memory_probe": PROBES,
-        }
-        for name, known in {**choices, "reward_preset": PRESETS}.items():
+        for name, known in _CHOICES.items():
             if getattr(self, name) not in known:
                 raise ConfigError(f"{name}: expected one of {known}, got {getattr(self, name)!r}")
         if self.lora and self.freeze:
             raise ConfigError(
                 "freeze: adapters train beside frozen weights, so with lora=true it would hold nothing back"
             )
+        if self.feature_store and not (self.freeze_vision or self.freeze or self.lora):
+            raise ConfigError("feature_store: needs a vision tower that stays as it is; set freeze_vision=true")
         if self.prompts_per_step % self.pass_size:
             raise ConfigError(f"prompts_per_pass: expected a divisor of {self.prompts_per_step}, got {self.pass_size}")
         if self.save_steps % self.num_iterations:

@@ -23,8 +23,9 @@ class TimedTrainer(GRPOTrainer):
         super().__init__(**settings)
         self._clock = PhaseClock(self.accelerator.device)
         self._cost = cost_model(self.core())
-        mixed = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(self.accelerator.mixed_precision, self.core().dtype)
-        self._peak = measure_peak(self.accelerator.device, mixed)
+        mixed = {"bf16": torch.bfloat16, "fp16": torch.float16}
+        self._compute_dtype = mixed.get(self.accelerator.mixed_precision, self.core().dtype)
+        self._peak = measure_peak(self.accelerator.device, self._compute_dtype)
         self._rolled_out, self._scored = Work(), Work()
         self._decode_steps = self._references = 0
         backward = self.accelerator.backward

@@ -21,13 +21,11 @@ import torch
 from trl import GRPOConfig
 
 from geor1.grpo.config import PROBES
-from geor1.grpo.guard import SampleError, check_completions, check_prompt, check_rows, name_of
+from geor1.grpo.guard import SampleError, check_rows, name_of
 from geor1.grpo.prefix import score_completions
-from geor1.grpo.rollout import Rollouts, roll_out
-from geor1.grpo.timed import TimedTrainer
-from geor1.models.encoding import EncodedPrompt, PromptEncoder
+from geor1.grpo.sampling import SamplingTrainer
+from geor1.models.encoding import EncodedPrompt
 from geor1.models.training import ResumingMixin
-from geor1.models.vision import is_frozen, remember_features
 
 ROLLOUTS_FILE = "rollouts.jsonl"
 GROUPS_LOGGED = 2
@@ -55,20 +53,18 @@ class _Pass:
     flat: list[bool] | None  # per group: rewards all alike, so no gradient is needed; None: score everything
 
 
-class GeoGRPOTrainer(ResumingMixin, TimedTrainer):
+class GeoGRPOTrainer(ResumingMixin, SamplingTrainer):
     """GRPOTrainer on rows of :func:`geor1.grpo.data.to_dataset`.
 
     Args:
-        encoder: Encodes prompts and remembers decoded images; None makes one for ``processing_class``.
         run_dir: Where ``rollouts.jsonl`` goes; None takes the arguments' ``output_dir``.
         skip_flat_groups: As in :class:`geor1.grpo.config.GrpoConfig`.
-        rows_per_batch: Completions decoded at a time at most.
         rollouts_every: Steps between logged rollouts.
         held_out: Called with the model after each step number that it wants (see ``eval_every``); its figures join
             that step's log line.
         eval_every: Steps between calls of ``held_out``; 0 for none.
         memory_probe: As in :class:`geor1.grpo.config.GrpoConfig`.
-        **settings: GRPOTrainer's own arguments.
+        **settings: Arguments of :class:`geor1.grpo.sampling.SamplingTrainer` and GRPOTrainer's own.
 
     Raises:
         NotImplementedError: Several processes, a sampling backend other than this one, or settings of TRL's that it
@@ -79,10 +75,8 @@ class GeoGRPOTrainer(ResumingMixin, TimedTrainer):
     def __init__(
         self,
         *,
-        encoder: PromptEncoder | None = None,
         run_dir: Path | None = None,
         skip_flat_groups: bool = True,
-        rows_per_batch: int = 512,
         rollouts_every: int = 10,
         held_out: Callable[[Any], dict[str, float]] | None = None,
         eval_every: int = 0,
@@ -100,55 +94,19 @@ class GeoGRPOTrainer(ResumingMixin, TimedTrainer):
                 )
         if self.args.gradient_accumulation_steps > self.args.steps_per_generation:
             raise NotImplementedError("gradient_accumulation_steps: expected at most steps_per_generation")
-        self._encoder = encoder or PromptEncoder(self.processing_class)
         self._run_dir = Path(run_dir or self.args.output_dir)
         self._run_dir.mkdir(parents=True, exist_ok=True)
         self._skip_flat = skip_flat_groups and self.beta == 0.0
-        self._rows_per_batch = rows_per_batch
         self._rollouts_every = rollouts_every
         self._held_out = held_out
         self._eval_every = eval_every
         if memory_probe not in PROBES:
             raise ValueError(f"memory_probe: expected one of {PROBES}, got {memory_probe!r}")
         self._probes = memory_probe == "always" or memory_probe == self.accelerator.device.type
-        self._encoded: list[EncodedPrompt] = []  # prompts of the generation batch, each once
-        self._images: list[list[str]] = []  # image paths of each row of the generation batch
-        self._names: list[str] = []  # what each row's sample is called in messages
-        self._sampled: Rollouts | None = None
         self._pass = _Pass(prompts=(), rows=range(0), flat=None)
         self._passes: list[tuple[dict[str, Any], _Pass]] = []
 
-    # ---- sampling
-
-    def _tokenize_prompts(self, prompts: list) -> tuple[list[list[int]], None, dict[str, Any]]:
-        group = self.num_generations
-        rows = range(0, len(prompts), group)
-        for first in rows:
-            alike = range(first, min(first + group, len(prompts)))
-            if any(self._images[row] != self._images[first] or prompts[row] != prompts[first] for row in alike):
-                raise ValueError(f"rows {first} to {first + group - 1}: expected copies of one question")
-        with self._clock.phase("data"):
-            self._encoded = self._encode([prompts[row][0]["content"] for row in rows], rows)
-        if is_frozen(self.core()):  # what sampling sees is what scoring sees, so once is enough
-            with self._clock.phase("rollout"), self.accelerator.autocast():
-                self._encoded = remember_features(self.core(), self._encoded)
-        self._pass = _Pass(prompts=self._encoded, rows=range(len(prompts)), flat=None)
-        return [self._encoded[row // group].input_ids for row in range(len(prompts))], None, {}
-
-    def _encode(self, texts: Sequence[str], rows: range) -> list[EncodedPrompt]:
-        """Encode the prompts that begin at ``rows``; what goes wrong names its sample."""
-        try:
-            encoded = self._encoder.encode_all(texts, [self._images[row] for row in rows])
-        except ValueError:
-            for text, row in zip(texts, rows, strict=True):
-                try:
-                    self._encoder.encode(text, self._images[row])
-                except ValueError as error:
-                    raise SampleError(f"{self._names[row]}: {error}") from error
-            raise
-        for prompt, row in zip(encoded, rows, strict=True):
-            check_prompt(prompt, self._encoder, self._names[row])
-        return encoded
+    # ---- before the first step
 
     def train(self, *arguments: Any, **named: Any) -> Any:
         """The trainer's own, after every sample has been looked at and the longest ones tried.
@@ -207,43 +165,17 @@ class GeoGRPOTrainer(ResumingMixin, TimedTrainer):
         finally:
             self.core().zero_grad(set_to_none=True)
 
-    def _generate_single_turn(
-        self,
-        prompt_ids: list,
-        images: Any,
-        multimodal_fields: dict[str, Any],
-        num_generations: int,
-        has_tool_images: bool = False,
-    ) -> tuple[list[list[int]], None]:
-        with self._clock.phase("rollout"):
-            self._sampled = roll_out(
-                self.core(),
-                self._encoder,
-                self._encoded,
-                group_size=num_generations,
-                max_new_tokens=self.max_completion_length,
-                temperature=self.temperature,
-                seed=rollout_seed(self.args.seed, self.state.global_step),
-                eos_token_ids=tuple(self.eos_token_ids),
-                rows_per_batch=self._rows_per_batch,
-            )
-        forbidden = [getattr(self.core().config, name) for name in ("image_token_id", "video_token_id")]
-        check_completions(self._sampled.completion_ids, forbidden, self._names)
-        lengths = [len(ids) for ids in self._sampled.completion_ids]
-        self._rolled_out += self._work(self._encoded, lengths, scoring=False)
-        self._decode_steps += self._sampled.decode_steps
-        return self._sampled.completion_ids, None
-
     # ---- whole groups in every forward pass
 
+    def _tokenize_prompts(self, prompts: list) -> tuple[list[list[int]], None, dict[str, Any]]:
+        tokenised = super()._tokenize_prompts(prompts)
+        self._pass = _Pass(prompts=self._encoded, rows=range(len(prompts)), flat=None)
+        return tokenised
+
     def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
-        self._images = [row["images"] for row in inputs]
-        self._names = [name_of(row, place, "row {} of the step") for place, row in enumerate(inputs)]
-        texts = [{name: value for name, value in row.items() if name != "images"} for row in inputs]
-        with self._clock.phase("data"):
-            output = super()._generate_and_score_completions(texts)
+        output = super()._generate_and_score_completions(inputs)
         if self.state.global_step % self._rollouts_every == 0 or self.state.global_step + 1 == self.state.max_steps:
-            self._log_rollouts(inputs)
+            self._log_rollouts()
         return output
 
     def _prepare_inputs(self, generation_batch: Any) -> dict[str, Any]:
@@ -354,22 +286,17 @@ class GeoGRPOTrainer(ResumingMixin, TimedTrainer):
             logs.update(self._account())
         super().log(logs, start_time)
 
-    def _log_rollouts(self, inputs: list[dict[str, Any]]) -> None:
+    def _log_rollouts(self) -> None:
         """Append whole groups of the generation batch to ``rollouts.jsonl``."""
         with (self._run_dir / ROLLOUTS_FILE).open("a", encoding="utf-8") as file:
-            for row in range(min(len(inputs), GROUPS_LOGGED * self.num_generations)):
+            for place, row in enumerate(self._rows[: GROUPS_LOGGED * self.num_generations]):
                 record = {
                     "step": self.state.global_step + 1,
-                    "question_id": inputs[row].get("question_id"),
-                    "images": [os.path.relpath(path, self._run_dir) for path in self._images[row]],
-                    "answer": inputs[row].get("answer"),
-                    "completion": self._logs["completion"][row][0]["content"],
-                    "rewards": {name: values[row] for name, values in self._logs["rewards"].items()},
-                    "advantage": self._logs["advantages"][row],
+                    "question_id": row.get("question_id"),
+                    "images": [os.path.relpath(path, self._run_dir) for path in row["images"]],
+                    "answer": row.get("answer"),
+                    "completion": self._logs["completion"][place][0]["content"],
+                    "rewards": {name: values[place] for name, values in self._logs["rewards"].items()},
+                    "advantage": self._logs["advantages"][place],
                 }
                 file.write(json.dumps(record, ensure_ascii=False) + "\n")
-
-
-def rollout_seed(seed: int, step: int) -> int:
-    """Seed of the sampling at an optimiser step: a resumed run draws what an uninterrupted one would."""
-    return (seed * 1_000_003 + step) % 2**63

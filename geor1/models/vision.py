@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from geor1.models.encoding import EncodedImage, EncodedPrompt, PromptBatch
+from geor1.models.feature_store import FeatureStore
 
 PATCHES_AT_ONCE = 1 << 15  # bounds memory where all images of a step are looked at
 
@@ -37,7 +38,9 @@ def encode_images(model: Any, batch: PromptBatch) -> dict[str, Any]:
 
 
 @torch.no_grad()
-def remember_features(model: Any, prompts: Sequence[EncodedPrompt]) -> list[EncodedPrompt]:
+def remember_features(
+    model: Any, prompts: Sequence[EncodedPrompt], store: FeatureStore | None = None
+) -> list[EncodedPrompt]:
     """Run the vision tower over the distinct images of prompts, and let the images carry what came out.
 
     Right for as long as the tower does not change. Features wait in main memory.
@@ -45,19 +48,28 @@ def remember_features(model: Any, prompts: Sequence[EncodedPrompt]) -> list[Enco
     Args:
         model: A Qwen-VL ``ForConditionalGeneration``.
         prompts: Prompts whose images may have features already.
+        store: Where features are looked for and kept across runs. With it the tower looks at one image at a time: the
+            last digits of a product depend on what else is in it, and what is stored must not.
 
     Returns:
         The same prompts, with images that have features; images that were one object still are.
     """
     seen: dict[EncodedImage, EncodedImage] = {}
-    for images in _portions(list(dict.fromkeys(image for prompt in prompts for image in prompt.images))):
-        new = [image for image in images if not image.features]
-        seen.update((image, image) for image in images if image.features)
-        if new:
-            pixels = torch.cat([image.patches for image in new]).to(model.device)
-            grids = torch.tensor([image.grid_thw for image in new], device=model.device)
-            for image, features in zip(new, _run_tower(model, pixels, grids), strict=True):
-                seen[image] = dataclasses.replace(image, features=tuple(depth.cpu() for depth in features))
+    missing = []
+    for image in dict.fromkeys(image for prompt in prompts for image in prompt.images):
+        known = image.features or (store.find(image) if store else None)
+        if known:
+            seen[image] = dataclasses.replace(image, features=known)
+        else:
+            missing.append(image)
+    for images in ([image] for image in missing) if store else _portions(missing):
+        pixels = torch.cat([image.patches for image in images]).to(model.device)
+        grids = torch.tensor([image.grid_thw for image in images], device=model.device)
+        for image, depths in zip(images, _run_tower(model, pixels, grids), strict=True):
+            features = tuple(depth.cpu() for depth in depths)
+            seen[image] = dataclasses.replace(image, features=features)
+            if store:
+                store.keep(image, features)
     return [dataclasses.replace(prompt, images=tuple(seen[image] for image in prompt.images)) for prompt in prompts]
 
 

@@ -65,8 +65,9 @@ def run_in_process(world: Path, step: int, changes: dict[str, Any], run_dir: Pat
         {"lora": True, "beta": 0.04},
         {"num_iterations": 2, "prompts_per_pass": 1},
         {"freeze_vision": True, "gradient_checkpointing": True},
+        {"resample_rounds": 2},
     ],
-    ids=["full", "lora and KL", "two iterations, two passes", "frozen vision, layers computed again"],
+    ids=["full", "lora and KL", "two iterations, two passes", "frozen vision, layers computed again", "ties replaced"],
 )
 def test_a_killed_run_resumes_with_the_same_trace_and_weights(
     world: Path, tmp_path: Path, changes: dict[str, Any]

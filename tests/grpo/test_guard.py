@@ -156,7 +156,7 @@ def test_features_that_do_not_fit_the_grid_stop_the_step(world: Path) -> None:
 
 
 def test_a_completion_with_an_image_token_is_named(world: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from geor1.grpo import trainer as module
+    from geor1.grpo import sampling as module
 
     stock = module.roll_out
 

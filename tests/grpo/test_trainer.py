@@ -18,7 +18,8 @@ from geor1.answers import to_messages
 from geor1.grpo.config import GrpoConfig
 from geor1.grpo.data import images_of, load_questions, prompt_of, to_dataset
 from geor1.grpo.run import trl_settings
-from geor1.grpo.trainer import GeoGRPOTrainer, rollout_seed
+from geor1.grpo.sampling import rollout_seed
+from geor1.grpo.trainer import GeoGRPOTrainer
 from geor1.models.encoding import PromptEncoder, read_image
 from geor1.models.loading import load_model, load_processor
 from geor1.records import Question
@@ -188,8 +189,8 @@ def test_passes_hold_whole_groups_in_order(world: Path, tmp_path: Path, monkeypa
 
 
 def test_rollout_seeds_differ_by_step_and_seed() -> None:
-    seeds = {rollout_seed(seed, step) for seed in range(5) for step in range(2000)}
-    assert len(seeds) == 10_000
+    seeds = {rollout_seed(seed, step, round_) for seed in range(5) for step in range(1000) for round_ in range(3)}
+    assert len(seeds) == 15_000
 
 
 def test_the_hooks_are_where_the_installed_trl_and_transformers_call_them() -> None:
@@ -217,6 +218,7 @@ def test_the_hooks_are_where_the_installed_trl_and_transformers_call_them() -> N
     assert "_buffered_inputs" in inspect.getsource(trl.GRPOTrainer._prepare_inputs)
     score = inspect.getsource(trl.GRPOTrainer._generate_and_score_completions)
     assert all(f'_logs["{name}"]' in score for name in ("completion", "rewards", "advantages"))
+    assert "self._pending_extra_logs.clear()" in score and "self._pending_metrics.clear()" in score
     assert "self.accelerator.backward(" in inspect.getsource(transformers.Trainer.training_step)
     assert "self._maybe_log_save_evaluate(" in inspect.getsource(transformers.Trainer._run_epoch)
     loading = inspect.getsource(transformers.Trainer._inner_training_loop) + inspect.getsource(
@@ -229,7 +231,7 @@ def test_mixed_rows_in_a_group_are_refused(world: Path, tmp_path: Path, monkeypa
     generate = trl.GRPOTrainer._generate
 
     def mixed(self: Any, prompts: list[Any]) -> Any:
-        self._images[1] = self._images[GROUP]
+        self._rows[1] = self._rows[GROUP]
         return generate(self, prompts)
 
     monkeypatch.setattr(trl.GRPOTrainer, "_generate", mixed)

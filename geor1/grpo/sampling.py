@@ -1,0 +1,181 @@
+"""TRL's GRPOTrainer with each prompt and its images computed once to sample a group.
+
+The hooks are private to TRL 1.16; a test on their signatures fails first when an upgrade moves them.
+
+Axis letters: B prompts, G completions of a group, N = B*G rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from geor1.grpo.guard import SampleError, check_completions, check_prompt, name_of
+from geor1.grpo.resample import Group, joined, replace_ties, split
+from geor1.grpo.rollout import Rollouts, roll_out
+from geor1.grpo.timed import TimedTrainer
+from geor1.models.encoding import EncodedPrompt, PromptEncoder
+from geor1.models.feature_store import FeatureStore
+from geor1.models.vision import is_frozen, remember_features
+
+
+class SamplingTrainer(TimedTrainer):
+    """GRPOTrainer on rows of :func:`geor1.grpo.data.to_dataset`, N of which are B questions, G copies each.
+
+    Args:
+        encoder: Encodes prompts and remembers decoded images; None makes one for ``processing_class``.
+        rows_per_batch: Completions decoded at a time at most.
+        resample_rounds: As in :class:`geor1.grpo.config.GrpoConfig`.
+        feature_store: Folder of :class:`geor1.models.feature_store.FeatureStore`; needs a frozen vision tower.
+        feature_store_bytes: Its cap.
+        **settings: GRPOTrainer's own arguments.
+
+    Raises:
+        NotImplementedError: Ties are to be replaced, and the tokenizer takes responses apart by a template.
+        ValueError: Features are to be stored of a vision tower that trains.
+    """
+
+    def __init__(
+        self,
+        *,
+        encoder: PromptEncoder | None = None,
+        rows_per_batch: int = 512,
+        resample_rounds: int = 0,
+        feature_store: Path | str | None = None,
+        feature_store_bytes: int = 1 << 34,
+        **settings: Any,
+    ) -> None:
+        super().__init__(**settings)
+        self._encoder = encoder or PromptEncoder(self.processing_class)
+        self._rows_per_batch = rows_per_batch
+        self._resample_rounds = resample_rounds
+        parses = any(getattr(self._tokenizer, name, None) for name in ("response_template", "response_schema"))
+        if resample_rounds and parses:
+            raise NotImplementedError("resample_rounds: rewards would be asked about other texts than TRL's")
+        self._store = None
+        if feature_store:
+            dtype = self._compute_dtype
+            self._store = FeatureStore(feature_store, self.core(), dtype=dtype, limit_bytes=feature_store_bytes)
+        self._rows: list[dict[str, Any]] = []  # the generation batch
+        self._names: list[str] = []  # what the sample of each of its prompts is called in messages
+        self._encoded: list[EncodedPrompt] = []  # its prompts, each once
+        self._sampled: Rollouts | None = None
+        self._presampled: list[Group] = []  # groups sampled before TRL asks for them, where ties are replaced
+
+    def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
+        with self._clock.phase("data"):
+            self._presampled = self._without_ties(inputs) if self._resample_rounds else []
+            if self._presampled:
+                inputs = [group.row for group in self._presampled for _ in range(self.num_generations)]
+            self._rows = inputs
+            questions = inputs[:: self.num_generations]
+            self._names = [name_of(row, place, "prompt {} of the step") for place, row in enumerate(questions)]
+            texts = [{name: value for name, value in row.items() if name != "images"} for row in inputs]
+            return super()._generate_and_score_completions(texts)
+
+    def _without_ties(self, inputs: list[dict[str, Any]]) -> list[Group]:
+        """Sample the questions, others instead of those that tie, and note how many did."""
+        groups, tied = replace_ties(
+            inputs[:: self.num_generations],
+            self._sample_groups,
+            self.train_dataset,
+            rounds=self._resample_rounds,
+            seed=rollout_seed(self.args.seed, self.state.global_step),
+        )
+        self._metrics["train"]["resampling/tied_at_first"].append(tied[0] / len(groups))
+        self._metrics["train"]["resampling/rounds"].append(len(tied) - 1)
+        return groups
+
+    def _tokenize_prompts(self, prompts: list) -> tuple[list[list[int]], None, dict[str, Any]]:
+        group = self.num_generations
+        for first in range(0, len(prompts), group):
+            for row in range(first, min(first + group, len(prompts))):
+                if self._rows[row]["images"] != self._rows[first]["images"] or prompts[row] != prompts[first]:
+                    raise ValueError(f"rows {first} to {first + group - 1}: expected copies of one question")
+        if self._presampled:
+            self._encoded = [sampled.prompt for sampled in self._presampled]
+        else:
+            self._encoded = self._encode(self._rows[::group], self._names)
+        return [self._encoded[row // group].input_ids for row in range(len(prompts))], None, {}
+
+    def _encode(self, rows: Sequence[dict[str, Any]], names: Sequence[str]) -> list[EncodedPrompt]:
+        """Encode one prompt a row, images with features where the tower is frozen; errors name the sample."""
+        texts, images = [row["prompt"][0]["content"] for row in rows], [row["images"] for row in rows]
+        with self._clock.phase("data"):
+            try:
+                encoded = self._encoder.encode_all(texts, images)
+            except ValueError:
+                for text, shown, name in zip(texts, images, names, strict=True):
+                    try:
+                        self._encoder.encode(text, shown)
+                    except ValueError as error:
+                        raise SampleError(f"{name}: {error}") from error
+                raise
+            for prompt, name in zip(encoded, names, strict=True):
+                check_prompt(prompt, self._encoder, name)
+        if is_frozen(self.core()):  # what sampling sees is what scoring sees, so once is enough
+            with self._clock.phase("rollout"), self.accelerator.autocast():
+                encoded = remember_features(self.core(), encoded, self._store)
+        return encoded
+
+    def _generate_single_turn(
+        self,
+        prompt_ids: list,
+        images: Any,
+        multimodal_fields: dict[str, Any],
+        num_generations: int,
+        has_tool_images: bool = False,
+    ) -> tuple[list[list[int]], None]:
+        sampled = joined(self._presampled) if self._presampled else self._roll_out(self._encoded, self._names, 0)
+        self._sampled = sampled
+        return sampled.completion_ids, None
+
+    def _roll_out(self, prompts: Sequence[EncodedPrompt], names: Sequence[str], round_: int) -> Rollouts:
+        """Sample a group for each prompt; ``round_`` counts the times that a step samples."""
+        with self._clock.phase("rollout"):
+            sampled = roll_out(
+                self.core(),
+                self._encoder,
+                prompts,
+                group_size=self.num_generations,
+                max_new_tokens=self.max_completion_length,
+                temperature=self.temperature,
+                seed=rollout_seed(self.args.seed, self.state.global_step, round_),
+                eos_token_ids=tuple(self.eos_token_ids),
+                rows_per_batch=self._rows_per_batch,
+            )
+        forbidden = [getattr(self.core().config, name) for name in ("image_token_id", "video_token_id")]
+        check_completions(
+            sampled.completion_ids, forbidden, [name for name in names for _ in range(self.num_generations)]
+        )
+        self._rolled_out += self._work(prompts, [len(ids) for ids in sampled.completion_ids], scoring=False)
+        self._decode_steps += sampled.decode_steps
+        return sampled
+
+    def _sample_groups(self, rows: Sequence[dict[str, Any]], round_: int) -> list[Group]:
+        """Sample and reward a group for each row."""
+        group = self.num_generations
+        names = [name_of(row, place, f"prompt {{}} of round {round_}") for place, row in enumerate(rows)]
+        prompts = self._encode(rows, names)
+        sampled = self._roll_out(prompts, names, round_)
+        texts = self.processing_class.batch_decode(sampled.completion_ids, skip_special_tokens=True)
+        texts_only = [{name: value for name, value in row.items() if name != "images"} for row in rows]
+        copies = [row for row in texts_only for _ in range(group)]
+        rewards = self._calculate_rewards(
+            copies,
+            [row["prompt"] for row in copies],
+            [[{"role": "assistant", "content": text}] for text in texts],
+            sampled.completion_ids,
+        )
+        self._pending_extra_logs.clear()  # the same rewards are asked for again, and logged then
+        self._pending_metrics.clear()
+        totals = (rewards * self.reward_weights.to(rewards.device)).nansum(1).view(-1, group)
+        tied = (totals == totals[:, :1]).all(1).tolist()
+        parts = split(sampled, group)
+        return [Group(*of_one) for of_one in zip(rows, prompts, parts, tied, strict=True)]
+
+
+def rollout_seed(seed: int, step: int, round_: int = 0) -> int:
+    """Seed of the sampling at an optimiser step: a resumed run draws what an uninterrupted one would."""
+    return (seed * 1_000_003 + step + round_ * 7_919_000_003) % 2**63
