@@ -87,6 +87,18 @@ def test_a_killed_run_resumes_with_the_same_trace_and_weights(
     assert all(torch.equal(whole[name], killed[name]) for name in whole)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("changes", [{}, {"lora": True}, {"num_iterations": 2}], ids=["full", "lora", "two iterations"])
+def test_it_resumes_whatever_step_it_is_killed_at(world: Path, tmp_path: Path, changes: dict[str, Any]) -> None:
+    run(world, tmp_path / "whole", **changes)
+    for step in range(1, SETTINGS["steps"] + 1):
+        folder = tmp_path / f"killed at {step}"
+        assert run_in_process(world, step, changes, folder) == -signal.SIGKILL
+        run(world, folder, **changes)
+        for name in ("metrics.jsonl", "rollouts.jsonl", "metrics_summary.json"):
+            assert (folder / name).read_text() == (tmp_path / "whole" / name).read_text(), (step, name)
+
+
 def test_parameters_are_frozen_by_name(world: Path) -> None:
     model = load_model(world / "base")
     names = freeze(model, vision=False, pattern=r"visual\.(?!merger)")
