@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections import Counter
 from pathlib import Path
 
@@ -68,6 +69,17 @@ def test_every_pass_uses_every_scaffold_and_batches_are_of_one_kind() -> None:
     assert order == consumption_order(scaffolds, 4, 12, seed=1)
     assert order != consumption_order(scaffolds, 4, 12, seed=2)
     assert order[:24] != order[24:]
+
+
+def test_concluding_letters_are_even_in_every_batch() -> None:
+    drawn = np.random.default_rng(0).permutation(list("ABCDE" * 32 + "A" * 32)).tolist()
+    chains = [f"<think> so tile {letter} </think> <answer> {letter} </answer>" for letter in drawn]
+    scaffolds = [dataclasses.replace(scaffold(number), completion=chain) for number, chain in enumerate(chains)]
+    order = consumption_order(scaffolds, 12, 32, seed=0)
+    assert set(Counter(order).values()) == {2}
+    for first in range(0, len(order), 12):
+        counts = Counter(drawn[index] for index in order[first : first + 12])
+        assert counts["A"] in (3, 4, 5) and all(counts[letter] in (1, 2, 3) for letter in "BCDE"), counts
 
 
 def test_few_scaffolds_fill_large_batches() -> None:
