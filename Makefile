@@ -14,14 +14,15 @@ TESTS ?= tests geor1
 # Two busy processes spin 10 to 30 times slower otherwise (OpenMP of the torch build for CPUs).
 export OMP_WAIT_POLICY := passive
 export TOKENIZERS_PARALLELISM := false
-# Keep freed memory: given back, it comes back zeroed a moment later, at a seventh of a training step (glibc).
-export MALLOC_TRIM_THRESHOLD_ := 4294967296
-export MALLOC_MMAP_MAX_ := 0
+# Keep freed memory: given back, it comes back zeroed a moment later, at a seventh of a training step (glibc). For
+# notebooks the launcher decides.
+test: export MALLOC_TRIM_THRESHOLD_ := 4294967296
+test: export MALLOC_MMAP_MAX_ := 0
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | awk -F'\t' '{printf "  make %-11s %s\n", $$1, $$2}'
 
-demo: $(VENV)/.installed  ## all five notebooks on the miniature profile (15 minutes on two cores), then the scores
+demo: $(VENV)/.installed  ## all five notebooks on the miniature profile (11 minutes on two cores), then the scores
 	$(PY) -m geor1 demo --profile $(PROFILE) --seed $(SEED)
 
 test: $(VENV)/.installed-dev  ## the tests (TESTS=tests/test_runs.py for some of them)
@@ -30,7 +31,7 @@ test: $(VENV)/.installed-dev  ## the tests (TESTS=tests/test_runs.py for some of
 lab: $(VENV)/.installed-lab  ## JupyterLab on the notebooks
 	$(PY) -m jupyterlab --ServerApp.root_dir=. --LabApp.default_url=/lab/tree/notebooks
 
-reproduce: $(VENV)/.installed  ## the demo at three seeds: what README and papers/ quote (45 minutes)
+reproduce: $(VENV)/.installed  ## the demo at three seeds: what README and papers/ quote (half an hour)
 	$(PY) -m geor1 reproduce --profile $(PROFILE) --seeds $(SEEDS)
 
 bench: $(VENV)/.installed  ## how fast the miniature Earth is rendered

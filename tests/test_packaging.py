@@ -106,8 +106,9 @@ def test_scripts_and_make_agree() -> None:
     makefile = (ROOT / "Makefile").read_text()
     for target in ("demo", "test", "lab", "reproduce", "lint", "help", "bench"):
         assert re.search(rf"^{target}:.*##", makefile, re.MULTILINE), f"make {target} is missing or not described"
-    for name, value in (QUIET_ENVIRONMENT | CPU_ENVIRONMENT).items():
-        assert f"export {name} := {value}\n" in makefile
+    for scope, variables in (("", QUIET_ENVIRONMENT), ("test: ", CPU_ENVIRONMENT)):
+        for name, value in variables.items():
+            assert f"\n{scope}export {name} := {value}\n" in makefile
     script = ROOT / ".ci" / "run"
     assert os.access(script, os.X_OK) and "OMP_WAIT_POLICY=passive" in script.read_text()
     assert project()["scripts"]["geor1"] == "geor1.cli:main"

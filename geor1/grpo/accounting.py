@@ -76,7 +76,8 @@ class Work:
     Attributes:
         prompt_tokens: Prompt tokens, each prompt once.
         prompt_pairs: Pairs of prompt tokens that attend, sum of P (P + 1) / 2.
-        patches: Image patches, each image once a prompt.
+        patches: Image patches, each image once a prompt; found in a feature store, too, so that a run's trace does not
+            depend on what is stored (the bound of sampling is then too high).
         vision_pairs_full: Pairs of patches within images, and
         vision_pairs_window: within attention windows.
         completion_tokens: Completion tokens, each of which is predicted.

@@ -72,8 +72,8 @@ class GrpoConfig:
         skip_flat_groups: Leave groups whose completions all earned the same out of the scoring pass; they carry no
             gradient, so the update is the same (not done while ``beta`` > 0, where they do).
         resample_rounds: Times that questions whose completions all earned the same are replaced, within a step, by
-            others of those that the run consumes anyway (no further label is seen); 0 for never. Source: DAPO, arXiv
-            2503.14476.
+            others of those that the run consumes anyway (no further label is seen), drawn at random; 0 for never.
+            Source: DAPO, arXiv 2503.14476.
         order: ``random``, ``easy_to_hard`` by how much the negatives resemble the right tile, or ``far_to_near`` by how
             far from it they lie.
         memory_probe: When to score the longest prompts with completions of full length, and throw the gradient away,
@@ -158,6 +158,8 @@ class GrpoConfig:
             raise ConfigError(
                 "freeze: adapters train beside frozen weights, so with lora=true it would hold nothing back"
             )
+        if self.resample_rounds and self.order != "random":
+            raise ConfigError(f"resample_rounds: draws at random; expected order='random', got {self.order!r}")
         if self.feature_store and not (self.freeze_vision or self.freeze or self.lora):
             raise ConfigError("feature_store: needs a vision tower that stays as it is; set freeze_vision=true")
         if self.prompts_per_step % self.pass_size:

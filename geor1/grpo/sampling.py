@@ -7,6 +7,7 @@ Axis letters: B prompts, G completions of a group, N = B*G rows.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -32,7 +33,8 @@ class SamplingTrainer(TimedTrainer):
         **settings: GRPOTrainer's own arguments.
 
     Raises:
-        NotImplementedError: Ties are to be replaced, and the tokenizer takes responses apart by a template.
+        NotImplementedError: Ties are to be replaced, and the tokenizer takes responses apart by a template, or rewards
+            are normalised one by one.
         ValueError: Features are to be stored of a vision tower that trains.
     """
 
@@ -53,10 +55,11 @@ class SamplingTrainer(TimedTrainer):
         parses = any(getattr(self._tokenizer, name, None) for name in ("response_template", "response_schema"))
         if resample_rounds and parses:
             raise NotImplementedError("resample_rounds: rewards would be asked about other texts than TRL's")
-        self._store = None
-        if feature_store:
-            dtype = self._compute_dtype
-            self._store = FeatureStore(feature_store, self.core(), dtype=dtype, limit_bytes=feature_store_bytes)
+        if resample_rounds and self.multi_objective_aggregation != "sum_then_normalize":
+            raise NotImplementedError("resample_rounds: a tie is one of the sum of rewards; set sum_then_normalize")
+        self._store_folder, self._store_bytes = feature_store, feature_store_bytes
+        if feature_store and not is_frozen(self.core()):
+            raise ValueError("feature_store: expected every weight of the vision tower frozen, some train")
         self._rows: list[dict[str, Any]] = []  # the generation batch
         self._names: list[str] = []  # what the sample of each of its prompts is called in messages
         self._encoded: list[EncodedPrompt] = []  # its prompts, each once
@@ -65,7 +68,8 @@ class SamplingTrainer(TimedTrainer):
 
     def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
         with self._clock.phase("data"):
-            self._presampled = self._without_ties(inputs) if self._resample_rounds else []
+            replacing = self._resample_rounds and self.model.training
+            self._presampled = self._without_ties(inputs) if replacing else []
             if self._presampled:
                 inputs = [group.row for group in self._presampled for _ in range(self.num_generations)]
             self._rows = inputs
@@ -118,6 +122,13 @@ class SamplingTrainer(TimedTrainer):
             with self._clock.phase("rollout"), self.accelerator.autocast():
                 encoded = remember_features(self.core(), encoded, self._store)
         return encoded
+
+    @functools.cached_property
+    def _store(self) -> FeatureStore | None:
+        """Opened at the first step, when a resumed run has its weights."""
+        if not self._store_folder:
+            return None
+        return FeatureStore(self._store_folder, self.core(), dtype=self._compute_dtype, limit_bytes=self._store_bytes)
 
     def _generate_single_turn(
         self,

@@ -85,17 +85,17 @@ def generate(
         raise ValueError(f"images: expected one list a prompt ({len(prompts)}), got {len(images)}")
     if temperature < 0 or max_new_tokens < 1 or batch_size < 1:
         raise ValueError(f"expected {temperature=} >= 0, {max_new_tokens=} >= 1 and {batch_size=} >= 1")
-    settings = {"max_new_tokens": max_new_tokens, "temperature": temperature}
-    settings["generator"] = torch.Generator(device=model.device).manual_seed(seed)
+    generator = torch.Generator(device=model.device).manual_seed(seed)
+    settings = {"max_new_tokens": max_new_tokens, "temperature": temperature, "generator": generator}
     encoder = encoder or PromptEncoder(processor)
+    images = [list(shown) for shown in images]  # what makes pictures when asked would make others with the same id
     alike = _alike(prompts, images) if temperature == 0 else {index: [index] for index in range(len(prompts))}
     order = sorted(alike, key=lambda index: (len(images[index]), len(prompts[index]), index))
     results: dict[int, Generation] = {}
     was_training = model.training
     model.eval()
     try:
-        for first in range(0, len(order), batch_size):
-            chosen = order[first : first + batch_size]
+        for chosen in (order[first : first + batch_size] for first in range(0, len(order), batch_size)):
             encoded = encoder.encode_all([prompts[index] for index in chosen], [images[index] for index in chosen])
             for index, generation in zip(chosen, _answer(model, processor, encoder, encoded, settings), strict=True):
                 results.update(dict.fromkeys(alike[index], generation))

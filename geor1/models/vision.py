@@ -55,9 +55,12 @@ def remember_features(
         The same prompts, with images that have features; images that were one object still are.
     """
     seen: dict[EncodedImage, EncodedImage] = {}
-    missing = []
+    missing, entries = [], {}
     for image in dict.fromkeys(image for prompt in prompts for image in prompt.images):
-        known = image.features or (store.find(image) if store else None)
+        known = image.features
+        if store and not known:
+            entries[image] = store.entry(image)
+            known = store.find(entries[image]) or ()
         if known:
             seen[image] = dataclasses.replace(image, features=known)
         else:
@@ -69,7 +72,7 @@ def remember_features(
             features = tuple(depth.cpu() for depth in depths)
             seen[image] = dataclasses.replace(image, features=features)
             if store:
-                store.keep(image, features)
+                store.keep(entries[image], features)
     return [dataclasses.replace(prompt, images=tuple(seen[image] for image in prompt.images)) for prompt in prompts]
 
 

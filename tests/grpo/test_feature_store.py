@@ -17,7 +17,7 @@ from tiny_cases import LETTERS, picture, small_checkpoint, write_questions
 from geor1.grpo.config import GrpoConfig
 from geor1.grpo.run import run_grpo
 from geor1.models import vision
-from geor1.models.encoding import EncodedPrompt, PromptEncoder
+from geor1.models.encoding import EncodedImage, EncodedPrompt, PromptEncoder
 from geor1.models.feature_store import ABANDONED_S, FeatureStore
 from geor1.models.vision import remember_features
 from geor1.runs import ConfigError, read_metrics
@@ -38,6 +38,10 @@ def prompts(processor: Any, count: int = 3) -> list[EncodedPrompt]:
 
 def store(folder: Path, model: Any, limit_bytes: int = LIMIT) -> FeatureStore:
     return FeatureStore(folder, model, dtype=torch.float32, limit_bytes=limit_bytes)
+
+
+def found(where: FeatureStore, image: EncodedImage) -> bool:
+    return where.find(where.entry(image)) is not None
 
 
 @pytest.fixture
@@ -70,14 +74,14 @@ def test_what_is_stored_comes_back_bit_for_bit(tmp_path: Path, runs: list[int], 
 def test_another_image_tower_or_precision_is_another_entry(tmp_path: Path) -> None:
     model, processor = frozen()
     image = remember_features(model, prompts(processor, 1), store(tmp_path, model))[0].images[0]
-    assert store(tmp_path, model).find(image) is not None
+    assert found(store(tmp_path, model), image)
     brighter = dataclasses.replace(image, patches=image.patches + 0.01)
     turned = dataclasses.replace(image, grid_thw=(1, image.grid_thw[2], image.grid_thw[1]))
-    assert store(tmp_path, model).find(brighter) is None and store(tmp_path, model).find(turned) is None
-    assert FeatureStore(tmp_path, model, dtype=torch.bfloat16, limit_bytes=LIMIT).find(image) is None
+    assert not found(store(tmp_path, model), brighter) and not found(store(tmp_path, model), turned)
+    assert not found(FeatureStore(tmp_path, model, dtype=torch.bfloat16, limit_bytes=LIMIT), image)
     with torch.no_grad():
         next(model.model.visual.merger.parameters()).view(-1)[0] += 1e-3
-    assert store(tmp_path, model).find(image) is None
+    assert not found(store(tmp_path, model), image)
 
 
 def test_a_tower_that_trains_is_refused(tmp_path: Path) -> None:
@@ -94,13 +98,13 @@ def test_broken_and_half_written_files_are_not_believed(tmp_path: Path, caplog: 
     [first, second] = [prompt.images[0] for prompt in remember_features(model, prompts(processor, 2))]
     kept = store(tmp_path, model)
     for image in (first, second):
-        kept.keep(image, image.features)
-    path = kept._path(first)
+        kept.keep(kept.entry(image), image.features)
+    path = kept.entry(first)
     path.write_bytes(path.read_bytes()[:100])
     with caplog.at_level(logging.WARNING):
-        assert kept.find(first) is None
+        assert not found(kept, first)
     assert path.name in caplog.text and not path.exists()
-    assert kept.find(second) is not None
+    assert found(kept, second)
     young, old = path.with_name("young.partial"), path.with_name("old.partial")
     for partial in (young, old):
         partial.write_bytes(b"half")
@@ -122,8 +126,8 @@ def test_a_failed_write_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytes
 
     monkeypatch.setattr(safetensors.torch, "save_file", full)
     with pytest.raises(OSError, match="No space left"):
-        kept.keep(image, image.features)
-    assert not list(tmp_path.glob("*/*"))
+        kept.keep(kept.entry(image), image.features)
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
 
 
 def test_what_was_not_used_for_longest_leaves_first_whatever_its_tower(tmp_path: Path) -> None:
@@ -131,21 +135,34 @@ def test_what_was_not_used_for_longest_leaves_first_whatever_its_tower(tmp_path:
     other, _ = frozen(seed=3)
     images = [prompt.images[0] for prompt in remember_features(model, prompts(processor, 4))]
     theirs = store(tmp_path, other)
-    theirs.keep(images[0], images[0].features)
-    size = theirs._path(images[0]).stat().st_size
+    theirs.keep(theirs.entry(images[0]), images[0].features)
+    size = theirs.entry(images[0]).stat().st_size
     kept = store(tmp_path, model, limit_bytes=int(3.5 * size))
     for place, image in enumerate(images[:2]):
-        kept.keep(image, image.features)
-        os.utime(kept._path(image), (place + 10, place + 10))
-    os.utime(theirs._path(images[0]), (5, 5))
-    kept.find(images[0])  # used just now
-    kept.keep(images[2], images[2].features)  # the fourth entry: the other tower's is the oldest, then image 1
-    assert theirs.find(images[0]) is None
-    found = [kept.find(image) is not None for image in images]
-    assert found == [True, True, True, False]
-    os.utime(kept._path(images[1]), (11, 11))
-    kept.keep(images[3], images[3].features)
-    assert [kept.find(image) is not None for image in images] == [True, False, True, True]
+        kept.keep(kept.entry(image), image.features)
+        os.utime(kept.entry(image), (place + 10, place + 10))
+    os.utime(theirs.entry(images[0]), (5, 5))
+    kept.find(kept.entry(images[0]))  # used just now
+    kept.keep(kept.entry(images[2]), images[2].features)  # the fourth entry; the other tower's is the oldest
+    assert not found(theirs, images[0])
+    assert [found(kept, image) for image in images] == [True, True, True, False]
+    os.utime(kept.entry(images[1]), (11, 11))
+    kept.keep(kept.entry(images[3]), images[3].features)
+    assert [found(kept, image) for image in images] == [True, False, True, True]
+
+
+def test_making_room_touches_nothing_but_features(tmp_path: Path) -> None:
+    model, processor = frozen()
+    foreign = [tmp_path / "Qwen2.5-VL-7B" / name for name in ("model-00001.safetensors", "download.partial")]
+    for path in foreign:
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(b"weights" * 10_000)
+        os.utime(path, (1, 1))
+    kept = store(tmp_path, model, limit_bytes=1)
+    for prompt in remember_features(model, prompts(processor)):
+        kept.keep(kept.entry(prompt.images[0]), prompt.images[0].features)
+    assert all(path.is_file() for path in foreign)
+    assert len(list(tmp_path.rglob("*.safetensors"))) == 1  # every entry has gone again
 
 
 @pytest.mark.parametrize("lora", [False, True])
@@ -173,9 +190,9 @@ def test_training_is_the_same_whatever_is_stored(tmp_path: Path, runs: list[int]
         return read_metrics(tmp_path / name)
 
     whole = train("empty")
-    assert len(runs) == len(list(folder.glob("*/*.safetensors"))) == 6 * (1 + len(LETTERS))  # two passes over them
+    assert len(runs) == len(list(folder.rglob("*.safetensors"))) == 6 * (1 + len(LETTERS))  # two passes over them
     assert train("full") == whole and not runs
-    gone = sorted(folder.glob("*/*.safetensors"))[::3]
+    gone = sorted(folder.rglob("*.safetensors"))[::3]
     for path in gone:
         path.unlink()
     assert train("in part") == whole and len(runs) == len(gone)

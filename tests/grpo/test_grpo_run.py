@@ -65,14 +65,19 @@ def run_in_process(world: Path, step: int, changes: dict[str, Any], run_dir: Pat
         {"lora": True, "beta": 0.04},
         {"num_iterations": 2, "prompts_per_pass": 1},
         {"freeze_vision": True, "gradient_checkpointing": True},
-        {"resample_rounds": 2},
+        {"resample_rounds": 2, "freeze_vision": True, "feature_store": "features"},
     ],
-    ids=["full", "lora and KL", "two iterations, two passes", "frozen vision, layers computed again", "ties replaced"],
+    ids=["full", "lora and KL", "two iterations, two passes", "frozen vision, layers computed again", "ties, features"],
 )
 def test_a_killed_run_resumes_with_the_same_trace_and_weights(
     world: Path, tmp_path: Path, changes: dict[str, Any]
 ) -> None:
+    if stores := "feature_store" in changes:
+        changes = {**changes, "feature_store": str(tmp_path / "features")}
     run(world, tmp_path / "whole", **changes)
+    if stores:
+        assert any(row.get("resampling/rounds") for row in read_metrics(tmp_path / "whole"))
+        changes = {**changes, "feature_store": str(tmp_path / "features made anew")}
     assert run_in_process(world, 5, changes, tmp_path / "killed") == -signal.SIGKILL
     assert [row["step"] for row in read_metrics(tmp_path / "killed")] == [0, 1, 2, 3, 4, 5]
     assert (tmp_path / "killed" / "trainer" / "checkpoint-4" / "complete").is_file()

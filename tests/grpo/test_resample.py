@@ -97,9 +97,10 @@ def test_training_learns_from_replacements(tmp_path: Path) -> None:
     dead = {question.question_id for question in questions[:8]}
     calls: list[list[str]] = []
 
-    def alive(completion_ids: list[list[int]], question_id: list[str], log_metric: Any, **_: Any) -> list[float]:
+    def alive(question_id: list[str], log_metric: Any, log_extra: Any, **_: Any) -> list[float]:
         calls.append(question_id[::GROUP])
-        log_metric("asked", 1.0)
+        log_metric("dead", sum(name in dead for name in question_id) / len(question_id))
+        log_extra("name", question_id)
         pairs = zip(question_id, range(len(question_id)), strict=True)
         return [0.5 if name in dead else float(place % GROUP) for name, place in pairs]
 
@@ -120,6 +121,7 @@ def test_training_learns_from_replacements(tmp_path: Path) -> None:
             rollouts_every=1,
         )
         trainer.train()
+        assert len(trainer._logs["extra"]["name"]) == len(trainer._logs["completion"])
         return [line for line in trainer.state.log_history if "loss" in line]
 
     plain = train(0, "plain")
@@ -128,7 +130,7 @@ def test_training_learns_from_replacements(tmp_path: Path) -> None:
     replaced = train(9, "replaced")
     for line in replaced:
         assert line["frac_reward_zero_std"] == 0.0 and line["resampling/tied_at_first"] == 1.0
-        assert line["asked"] == 1.0  # what a reward function logs is logged for the batch that is trained on, once
+        assert line["dead"] == 0.0  # what a reward function logs is logged for the batch that is trained on
         assert 1 <= line["resampling/rounds"] <= 5  # eight others, four of them dead, at least one drawn a round
         assert line["work/completion_tokens"] > plain[0]["work/completion_tokens"]
     assert set(calls[-1]) == {question.question_id for question in questions[8:]}

@@ -155,6 +155,32 @@ def test_the_same_greedy_question_is_answered_once(
     assert batches == [8] and len({answer.text for answer in sampled}) > 1
 
 
+class MadeWhenAsked:
+    """Pictures that are made anew whenever they are asked for, as a lazy data set does."""
+
+    def __len__(self) -> int:
+        return 12
+
+    def __getitem__(self, place: int) -> list[Image.Image]:
+        if place >= len(self):
+            raise IndexError
+        return [Image.new("RGB", (28, 28), (20 * place, 0, 0))]
+
+
+def test_pictures_made_when_asked_for_are_not_taken_for_one_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, processor = small_model(seed=1, spread=4.0)
+    shown: list[int] = []
+    stock = PromptEncoder.encode_all
+
+    def noting(encoder: PromptEncoder, texts: list[str], pictures: list[list[Image.Image]]) -> list[EncodedPrompt]:
+        shown.extend(picture.getpixel((0, 0))[0] for [picture] in pictures)
+        return stock(encoder, texts, pictures)
+
+    monkeypatch.setattr(PromptEncoder, "encode_all", noting)
+    generate(model, processor, ["north <image>"] * 12, MadeWhenAsked(), max_new_tokens=2)
+    assert sorted(shown) == [20 * place for place in range(12)]
+
+
 def test_generate_reports_whether_a_completion_ended() -> None:
     model, processor = small_model()
     model.generation_config.eos_token_id = list(range(len(processor.tokenizer)))
