@@ -58,7 +58,7 @@ def replace_ties(
     chosen = sample(rows, 0)
     tied = [sum(group.tied for group in chosen)]
     asked = {_identity(row) for row in rows}
-    draw = iter(np.random.default_rng(seed).permutation(len(dataset)).tolist()) if tied[0] and rounds else iter(())
+    draw = iter(np.random.default_rng(seed).permutation(len(dataset)).tolist())
     for round_ in range(1, rounds + 1):
         places = [place for place, group in enumerate(chosen) if group.tied]
         fresh = []

@@ -75,9 +75,8 @@ def consumption_order(scaffolds: Sequence[Scaffold], batch_size: int, steps: int
     while len(order) < steps * batch_size:
         batches = []
         for kind in kinds:
-            queue = left[kind] + _spread(
-                [members[kind][place] for place in rng.permutation(len(members[kind]))], letters
-            )
+            shuffled = [members[kind][place] for place in rng.permutation(len(members[kind]))]
+            queue = left[kind] + _spread(shuffled, letters)
             whole = len(queue) // batch_size * batch_size
             batches += [queue[first : first + batch_size] for first in range(0, whole, batch_size)]
             left[kind] = queue[whole:]
