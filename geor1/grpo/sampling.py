@@ -75,8 +75,7 @@ class SamplingTrainer(TimedTrainer):
             self._rows = inputs
             questions = inputs[:: self.num_generations]
             self._names = [name_of(row, place, "prompt {} of the step") for place, row in enumerate(questions)]
-            texts = [{name: value for name, value in row.items() if name != "images"} for row in inputs]
-            return super()._generate_and_score_completions(texts)
+            return super()._generate_and_score_completions([_without_images(row) for row in inputs])
 
     def _without_ties(self, inputs: list[dict[str, Any]]) -> list[Group]:
         """Sample the questions, others instead of those that tie, and note how many did."""
@@ -171,8 +170,7 @@ class SamplingTrainer(TimedTrainer):
         prompts = self._encode(rows, names)
         sampled = self._roll_out(prompts, names, round_)
         texts = self.processing_class.batch_decode(sampled.completion_ids, skip_special_tokens=True)
-        texts_only = [{name: value for name, value in row.items() if name != "images"} for row in rows]
-        copies = [row for row in texts_only for _ in range(group)]
+        copies = [row for row in map(_without_images, rows) for _ in range(group)]
         rewards = self._calculate_rewards(
             copies,
             [row["prompt"] for row in copies],
@@ -190,3 +188,8 @@ class SamplingTrainer(TimedTrainer):
 def rollout_seed(seed: int, step: int, round_: int = 0) -> int:
     """Seed of the sampling at an optimiser step: a resumed run draws what an uninterrupted one would."""
     return (seed * 1_000_003 + step + round_ * 7_919_000_003) % 2**63
+
+
+def _without_images(row: dict[str, Any]) -> dict[str, Any]:
+    """What TRL and the rewards see of a row; images go by this trainer's own way."""
+    return {name: value for name, value in row.items() if name != "images"}
