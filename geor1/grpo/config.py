@@ -7,13 +7,17 @@ import dataclasses
 from geor1.grpo.rewards import PRESETS, RewardWeights
 from geor1.runs import ConfigError
 
-LOSS_TYPES = ("grpo", "dr_grpo", "dapo", "bnpo")  # the names are TRL's
+LOSS_TYPES = ("grpo", "dr_grpo", "dapo", "bnpo", "cispo", "sapo", "luspo", "vespo")  # the names are TRL's
+LEVELS = ("token", "sequence")
+ROLLOUTS = ("in_process", "vllm_colocate", "vllm_server")
 SCALINGS = ("group", "batch", "none")
 ORDERS = ("random", "easy_to_hard", "far_to_near")
 PROBES = ("cuda", "always", "never")
 SCHEDULES = ("constant", "linear")
 _CHOICES = {
     "loss_type": LOSS_TYPES,
+    "importance_sampling_level": LEVELS,
+    "rollouts": ROLLOUTS,
     "scale_rewards": SCALINGS,
     "order": ORDERS,
     "schedule": SCHEDULES,
@@ -21,9 +25,10 @@ _CHOICES = {
     "reward_preset": PRESETS,
 }
 _AT_LEAST = {
-    0: "prompts_per_pass max_questions warmup_steps weight_decay beta epsilon_high eval_every resample_rounds",
+    0: "prompts_per_pass max_questions warmup_steps weight_decay beta epsilon_high eval_every resample_rounds "
+    "vllm_max_tokens",
     1: "steps prompts_per_step max_completion_tokens num_iterations reward_max_length lora_rank lora_alpha n_eval "
-    "rollouts_every rows_per_batch feature_store_gb save_steps image_cache_mb threads",
+    "rollouts_every rows_per_batch feature_store_gb save_steps image_cache_mb threads vllm_tensor_parallel",
     2: "group_size",
 }
 
@@ -34,9 +39,9 @@ class GrpoConfig:
 
     Attributes:
         steps: Optimiser steps.
-        prompts_per_step: Questions B of an optimiser step.
+        prompts_per_step: Questions B of an optimiser step, all processes together.
         group_size: Completions G sampled for each question.
-        prompts_per_pass: Questions a forward pass (gradient accumulation covers the rest); 0 for all.
+        prompts_per_pass: Questions a forward pass of a process (gradient accumulation covers the rest); 0 for all.
         max_questions: Training questions used, the first of the file; 0 for all. Fewer than consumed are seen again.
         learning_rate: Peak learning rate of AdamW.
         schedule: ``constant`` or ``linear`` (decay to zero), both after the warm-up.
@@ -53,7 +58,10 @@ class GrpoConfig:
         top_entropy_quantile: Share of completion tokens, those whose prediction was most uncertain, that carry the
             policy gradient; 1 for all. Where a chain is nearly certain but for its decisions, few tokens hold all the
             signal and the rest only noise. Source: arXiv 2506.01939.
-        loss_type: ``grpo`` (mean over tokens, then completions), ``dr_grpo``, ``dapo`` or ``bnpo``; see TRL.
+        loss_type: ``grpo`` (mean over tokens, then completions), ``dr_grpo``, ``dapo``, ``bnpo``, ``cispo``, ``sapo``,
+            ``luspo`` or ``vespo``; see TRL.
+        importance_sampling_level: Whether probability ratios are of a ``token``, or of a whole ``sequence`` (its
+            geometric mean): GSPO, arXiv 2507.18071.
         scale_rewards: Divide advantages by the ``group``'s or ``batch``'s standard deviation, or ``none``.
         reward_preset: ``corrected``, or ``released_code`` for the authors' shipped functions.
         accuracy_correct: Accuracy value of a right answer.
@@ -82,6 +90,14 @@ class GrpoConfig:
         n_eval: Held-out questions evaluated, spread over the test file. They steer nothing.
         rollouts_every: Steps between logged sample rollouts (two whole groups each).
         rows_per_batch: Completions decoded at a time at most; bounds memory.
+        rollouts: What samples: the model ``in_process``, vLLM in the same process beside it (``vllm_colocate``), or a
+            server (``vllm_server``, started with ``trl vllm-serve``). vLLM draws its own random numbers, so that a
+            resumed run goes on with other completions.
+        vllm_server_url: Address of the server, e.g. ``http://node7:8000``.
+        vllm_gpu_memory: Share of a GPU's memory that vLLM takes beside training, above 0, at most 1.
+        vllm_tensor_parallel: GPUs that one vLLM beside training runs on.
+        vllm_max_tokens: Longest prompt and completion that vLLM makes room for, in tokens; 0 takes the model's limit.
+        vllm_sleep: Let vLLM give its memory back while the model trains.
         feature_store: Folder that keeps what a frozen vision tower makes of images, for later epochs and runs; empty
             for none. Within a step they are never made twice.
         feature_store_gb: Cap of that folder, GiB.
@@ -111,6 +127,7 @@ class GrpoConfig:
     epsilon_high: float = 0.0
     top_entropy_quantile: float = 1.0
     loss_type: str = "grpo"
+    importance_sampling_level: str = "token"
     scale_rewards: str = "group"
     reward_preset: str = "corrected"
     accuracy_correct: float = 1.0
@@ -133,6 +150,12 @@ class GrpoConfig:
     n_eval: int = 96
     rollouts_every: int = 10
     rows_per_batch: int = 512
+    rollouts: str = "in_process"
+    vllm_server_url: str = ""
+    vllm_gpu_memory: float = 0.3
+    vllm_tensor_parallel: int = 1
+    vllm_max_tokens: int = 0
+    vllm_sleep: bool = False
     feature_store: str = ""
     feature_store_gb: int = 16
     gradient_checkpointing: bool = False
@@ -151,6 +174,10 @@ class GrpoConfig:
                 raise ConfigError(f"{name}: expected more than 0, got {getattr(self, name)}")
         if not 0 < self.top_entropy_quantile <= 1:
             raise ConfigError(f"top_entropy_quantile: expected above 0, at most 1, got {self.top_entropy_quantile}")
+        if not 0 < self.vllm_gpu_memory <= 1:
+            raise ConfigError(f"vllm_gpu_memory: expected above 0, at most 1, got {self.vllm_gpu_memory}")
+        if (self.rollouts == "vllm_server") != bool(self.vllm_server_url):
+            raise ConfigError("vllm_server_url: expected with rollouts='vllm_server', and only there")
         for name, known in _CHOICES.items():
             if getattr(self, name) not in known:
                 raise ConfigError(f"{name}: expected one of {known}, got {getattr(self, name)!r}")
@@ -162,18 +189,15 @@ class GrpoConfig:
             raise ConfigError(f"resample_rounds: draws at random; expected order='random', got {self.order!r}")
         if self.feature_store and not (self.freeze_vision or self.freeze or self.lora):
             raise ConfigError("feature_store: needs a vision tower that stays as it is; set freeze_vision=true")
-        if self.prompts_per_step % self.pass_size:
-            raise ConfigError(f"prompts_per_pass: expected a divisor of {self.prompts_per_step}, got {self.pass_size}")
+        if self.prompts_per_step % (self.prompts_per_pass or 1):
+            raise ConfigError(
+                f"prompts_per_pass: expected a divisor of {self.prompts_per_step}, got {self.prompts_per_pass}"
+            )
         if self.save_steps % self.num_iterations:
             raise ConfigError(
                 f"save_steps: expected a multiple of num_iterations={self.num_iterations}, got {self.save_steps}; "
                 "only there does no unfinished batch of completions get lost"
             )
-
-    @property
-    def pass_size(self) -> int:
-        """Questions a forward pass."""
-        return self.prompts_per_pass or self.prompts_per_step
 
     @property
     def weights(self) -> RewardWeights:

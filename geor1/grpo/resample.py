@@ -79,21 +79,20 @@ def replace_ties(
 
 def joined(groups: Sequence[Group]) -> Rollouts:
     """The completions of several groups, group by group."""
+    entropies = [group.sampled.entropies for group in groups]
     return Rollouts(
         completion_ids=[ids for group in groups for ids in group.sampled.completion_ids],
         log_probs=[row for group in groups for row in group.sampled.log_probs],
-        entropies=[row for group in groups for row in group.sampled.entropies],
+        entropies=None if None in entropies else [row for of_one in entropies for row in of_one],
         decode_steps=0,
     )
 
 
 def split(rollouts: Rollouts, group_size: int) -> list[Rollouts]:
     """Rollouts of each group; the decoding passes that they shared are counted in none."""
-    parts = [slice(first, first + group_size) for first in range(0, len(rollouts.completion_ids), group_size)]
-    return [
-        Rollouts(rollouts.completion_ids[part], rollouts.log_probs[part], rollouts.entropies[part], decode_steps=0)
-        for part in parts
-    ]
+    ids, log_probs, entropies = rollouts.completion_ids, rollouts.log_probs, rollouts.entropies
+    parts = [slice(first, first + group_size) for first in range(0, len(ids), group_size)]
+    return [Rollouts(ids[part], log_probs[part], entropies and entropies[part], decode_steps=0) for part in parts]
 
 
 def _identity(row: dict[str, Any]) -> str:

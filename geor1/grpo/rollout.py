@@ -22,13 +22,13 @@ class Rollouts:
     Attributes:
         completion_ids: Token ids of each row; a completion that ended keeps its end token as its last.
         log_probs: log p of each sampled token at the sampling temperature, one list a row.
-        entropies: Entropy of each prediction in nats, one list a row.
+        entropies: Entropy of each prediction in nats, one list a row; None if what sampled does not say.
         decode_steps: Passes of the model over single tokens that it took, over all batches.
     """
 
     completion_ids: list[list[int]]
     log_probs: list[list[float]]
-    entropies: list[list[float]]
+    entropies: list[list[float]] | None
     decode_steps: int
 
 

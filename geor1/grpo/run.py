@@ -37,6 +37,8 @@ HeldOut = Callable[[Any], dict[str, float]]
 def run_grpo(config: GrpoConfig, data: Path, checkpoint: Path, run_dir: Path) -> Path:
     """Train on the questions of a data folder; a killed run resumes from what lies in ``run_dir``.
 
+    Several processes (``accelerate launch -m geor1.grpo …``) share the questions of a step out; the first one writes.
+
     Args:
         config: Parameters.
         data: Run folder of stage 01 (``questions_train.jsonl``, ``questions_test.jsonl`` and their images).
@@ -52,7 +54,15 @@ def run_grpo(config: GrpoConfig, data: Path, checkpoint: Path, run_dir: Path) ->
         ImageReadError: An image of a held-out question that cannot be read.
         ModelLoadError: A checkpoint that cannot be loaded.
     """
-    from geor1.models.training import PRODUCT_FOLDER, finish, labels_seen, prepare, resume_point
+    from geor1.models.training import (
+        PRODUCT_FOLDER,
+        finish,
+        from_first_process,
+        labels_seen,
+        prepare,
+        process_state,
+        resume_point,
+    )
 
     data, run_dir = Path(data), Path(run_dir)
     prepare(run_dir, config.threads)
@@ -65,20 +75,25 @@ def run_grpo(config: GrpoConfig, data: Path, checkpoint: Path, run_dir: Path) ->
     held_out = None
     if config.eval_every:
         held_out = held_out_accuracy(config, spread(load_questions(data, "test"), config.n_eval), data, processor)
-    resume = resume_point(run_dir)
-    if resume is not None:
+    first = process_state().is_main_process
+    resume = from_first_process(lambda: resume_point(run_dir))
+    if resume is not None and first:
         announce(f"03_grpo: resuming from {resume.name} of {config.steps} steps")
-    elif held_out is not None:
+    elif resume is None and held_out is not None and first:
         append_metrics(run_dir, 0, **held_out(model))
     trainer = build_trainer(config, model, processor, encoder, to_dataset(consumed, data), held_out, run_dir)
     trainer.train(resume_from_checkpoint=None if resume is None else str(resume))
-    trained = trainer.accelerator.unwrap_model(trainer.model)
-    if config.lora:
-        trained = trained.merge_and_unload()
-    shutil.rmtree(run_dir / PRODUCT_FOLDER, ignore_errors=True)
-    product = save_checkpoint(trained.eval(), processor, run_dir / PRODUCT_FOLDER)
-    labels = count_labels({question.question_id for question in consumed}, before=labels_seen(checkpoint))
-    finish(run_dir, labels, _summary(run_dir))
+    product = run_dir / PRODUCT_FOLDER
+    weights = trainer.accelerator.get_state_dict(trainer.model) if trainer.shards_weights else None
+    if first:
+        trained = trainer.accelerator.unwrap_model(trainer.model)
+        if config.lora:
+            trained = trained.merge_and_unload()
+        shutil.rmtree(product, ignore_errors=True)
+        save_checkpoint(trained.eval(), processor, product, weights)
+        labels = count_labels({question.question_id for question in consumed}, before=labels_seen(checkpoint))
+        finish(run_dir, labels, _summary(run_dir))
+    process_state().wait_for_everyone()
     return product
 
 
@@ -179,12 +194,23 @@ def trl_settings(config: GrpoConfig, run_dir: Path, reward_weights: list[float])
         config: Parameters.
         run_dir: The run folder.
         reward_weights: In the order of the reward functions.
+
+    Raises:
+        ConfigError: The processes that train together cannot share the questions of a step out evenly.
     """
     from trl import GRPOConfig
 
-    from geor1.models.training import trainer_settings
+    from geor1.models.training import process_state, trainer_settings
 
-    passes = config.prompts_per_step // config.pass_size
+    processes = process_state().num_processes
+    share = config.prompts_per_step // processes
+    size = config.prompts_per_pass or share
+    if share * processes != config.prompts_per_step or share % size:
+        raise ConfigError(
+            f"prompts_per_step: expected a multiple of {processes} processes times prompts_per_pass="
+            f"{config.prompts_per_pass or 1}, got {config.prompts_per_step}"
+        )
+    passes = share // size
     settings = trainer_settings(
         run_dir, seed=config.seed, learning_rate=config.learning_rate, steps=config.steps, save_steps=config.save_steps
     )
@@ -192,7 +218,7 @@ def trl_settings(config: GrpoConfig, run_dir: Path, reward_weights: list[float])
     return GRPOConfig(
         **settings,
         gradient_checkpointing_kwargs={"use_reentrant": False},
-        per_device_train_batch_size=config.pass_size * config.group_size,
+        per_device_train_batch_size=size * config.group_size,
         gradient_accumulation_steps=passes,
         steps_per_generation=passes,
         num_generations=config.group_size,
@@ -209,9 +235,17 @@ def trl_settings(config: GrpoConfig, run_dir: Path, reward_weights: list[float])
         epsilon_high=config.epsilon_high or None,
         top_entropy_quantile=config.top_entropy_quantile,
         loss_type=config.loss_type,
+        importance_sampling_level=config.importance_sampling_level,
         scale_rewards=config.scale_rewards,
         reward_weights=reward_weights,
         shuffle_dataset=False,
+        use_vllm=config.rollouts != "in_process",
+        vllm_mode="server" if config.rollouts == "vllm_server" else "colocate",
+        vllm_server_base_url=config.vllm_server_url or None,
+        vllm_gpu_memory_utilization=config.vllm_gpu_memory,
+        vllm_tensor_parallel_size=config.vllm_tensor_parallel,
+        vllm_max_model_length=config.vllm_max_tokens or None,
+        vllm_enable_sleep_mode=config.vllm_sleep,
     )
 
 

@@ -16,7 +16,8 @@ from geor1.grpo.guard import SampleError, check_completions, check_prompt, name_
 from geor1.grpo.resample import Group, joined, replace_ties, split
 from geor1.grpo.rollout import Rollouts, roll_out
 from geor1.grpo.timed import TimedTrainer
-from geor1.models.encoding import EncodedPrompt, PromptEncoder
+from geor1.models.decoding import barred_tokens
+from geor1.models.encoding import EncodedPrompt, PromptEncoder, read_image
 from geor1.models.feature_store import FeatureStore
 from geor1.models.vision import is_frozen, remember_features
 
@@ -32,9 +33,14 @@ class SamplingTrainer(TimedTrainer):
         feature_store_bytes: Its cap.
         **settings: GRPOTrainer's own arguments.
 
+    With ``use_vllm`` completions come from TRL's vLLM back-end (colocated or a server), which asks for a group's G
+    completions in one request, so that vLLM reads prompt and images once too. What it draws is checked and scored as
+    what is drawn here. Its random numbers are its own: a resumed run goes on with others.
+
     Raises:
         NotImplementedError: Ties are to be replaced, and the tokenizer takes responses apart by a template, or rewards
-            are normalised one by one.
+            are normalised one by one, or there are several processes. Or the weights are spread over processes, and
+            vLLM is not used.
         ValueError: Features are to be stored of a vision tower that trains.
     """
 
@@ -57,6 +63,13 @@ class SamplingTrainer(TimedTrainer):
             raise NotImplementedError("resample_rounds: rewards would be asked about other texts than TRL's")
         if resample_rounds and self.multi_objective_aggregation != "sum_then_normalize":
             raise NotImplementedError("resample_rounds: a tie is one of the sum of rewards; set sum_then_normalize")
+        if resample_rounds and self.accelerator.num_processes > 1:
+            raise NotImplementedError("resample_rounds: processes would need different numbers of rounds; set 0")
+        if self.shards_weights and not self.use_vllm:
+            raise NotImplementedError(
+                "each process holds a part of the weights (FSDP, ZeRO-3), and processes decode different numbers of "
+                "tokens: set use_vllm, or use DDP or ZeRO-2"
+            )
         self._store_folder, self._store_bytes = feature_store, feature_store_bytes
         if feature_store and not is_frozen(self.core()):
             raise ValueError("feature_store: expected every weight of the vision tower frozen, some train")
@@ -65,6 +78,12 @@ class SamplingTrainer(TimedTrainer):
         self._encoded: list[EncodedPrompt] = []  # its prompts, each once
         self._sampled: Rollouts | None = None
         self._presampled: list[Group] = []  # groups sampled before TRL asks for them, where ties are replaced
+        self._vllm_copies = self.num_generations  # of a prompt that TRL's back-end expects
+        if self.use_vllm:
+            wanted: dict[str, Any] = {"logit_bias": dict.fromkeys(barred_tokens(self.core()), -100.0)}
+            if self.vllm_mode == "colocate" and self.vllm_tensor_parallel_size == 1:
+                wanted["n"], self._vllm_copies = self.num_generations, 1  # TRL itself would send G equal requests
+            self.vllm_generation.generation_kwargs |= wanted
 
     def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
         with self._clock.phase("data"):
@@ -117,7 +136,7 @@ class SamplingTrainer(TimedTrainer):
                 raise
             for prompt, name in zip(encoded, names, strict=True):
                 check_prompt(prompt, self._encoder, name)
-        if is_frozen(self.core()):  # what sampling sees is what scoring sees, so once is enough
+        if is_frozen(self.core()) and not self.shards_weights:  # what sampling sees, scoring sees: once is enough
             with self._clock.phase("rollout"), self.accelerator.autocast():
                 encoded = remember_features(self.core(), encoded, self._store)
         return encoded
@@ -136,24 +155,33 @@ class SamplingTrainer(TimedTrainer):
         multimodal_fields: dict[str, Any],
         num_generations: int,
         has_tool_images: bool = False,
-    ) -> tuple[list[list[int]], None]:
-        sampled = joined(self._presampled) if self._presampled else self._roll_out(self._encoded, self._names, 0)
+    ) -> tuple[list[list[int]], list[list[float]] | None]:
+        if self._presampled:
+            sampled = joined(self._presampled)
+        else:
+            sampled = self._roll_out(self._rows[::num_generations], self._encoded, self._names, 0)
         self._sampled = sampled
-        return sampled.completion_ids, None
+        return sampled.completion_ids, sampled.log_probs if self.use_vllm else None
 
-    def _roll_out(self, prompts: Sequence[EncodedPrompt], names: Sequence[str], round_: int) -> Rollouts:
-        """Sample a group for each prompt; ``round_`` counts the times that a step samples."""
+    def _roll_out(
+        self, rows: Sequence[dict[str, Any]], prompts: Sequence[EncodedPrompt], names: Sequence[str], round_: int
+    ) -> Rollouts:
+        """Sample a group for each row's prompt; ``round_`` counts the times that a step samples."""
         with self._clock.phase("rollout"):
-            sampled = roll_out(
-                self.core(),
-                self._encoder,
-                prompts,
-                group_size=self.num_generations,
-                max_new_tokens=self.max_completion_length,
-                temperature=self.temperature,
-                seed=rollout_seed(self.args.seed, self.state.global_step, round_),
-                eos_token_ids=tuple(self.eos_token_ids),
-                rows_per_batch=self._rows_per_batch,
+            sampled = (
+                self._ask_vllm(rows, prompts)
+                if self.use_vllm
+                else roll_out(
+                    self.core(),
+                    self._encoder,
+                    prompts,
+                    group_size=self.num_generations,
+                    max_new_tokens=self.max_completion_length,
+                    temperature=self.temperature,
+                    seed=rollout_seed(self.args.seed, self.state.global_step, round_, self.accelerator.process_index),
+                    eos_token_ids=tuple(self.eos_token_ids),
+                    rows_per_batch=self._rows_per_batch,
+                )
             )
         forbidden = [getattr(self.core().config, name) for name in ("image_token_id", "video_token_id")]
         check_completions(
@@ -163,12 +191,24 @@ class SamplingTrainer(TimedTrainer):
         self._decode_steps += sampled.decode_steps
         return sampled
 
+    def _ask_vllm(self, rows: Sequence[dict[str, Any]], prompts: Sequence[EncodedPrompt]) -> Rollouts:
+        """Sample a group for each row with TRL's vLLM back-end, which gets the weights first if they have changed."""
+        copies = range(self._vllm_copies)
+        pictures = [[read_image(path) for path in row["images"]] for row in rows]
+        ids, log_probs = super()._generate_single_turn(
+            [prompt.input_ids for prompt in prompts for _ in copies],
+            [shown for shown in pictures for _ in copies],
+            {},
+            self.num_generations,
+        )
+        return Rollouts(ids, log_probs, entropies=None, decode_steps=max(map(len, ids)) - 1)
+
     def _sample_groups(self, rows: Sequence[dict[str, Any]], round_: int) -> list[Group]:
         """Sample and reward a group for each row."""
         group = self.num_generations
         names = [name_of(row, place, f"prompt {{}} of round {round_}") for place, row in enumerate(rows)]
         prompts = self._encode(rows, names)
-        sampled = self._roll_out(prompts, names, round_)
+        sampled = self._roll_out(rows, prompts, names, round_)
         texts = self.processing_class.batch_decode(sampled.completion_ids, skip_special_tokens=True)
         copies = [row for row in map(_without_images, rows) for _ in range(group)]
         rewards = self._calculate_rewards(
@@ -185,9 +225,9 @@ class SamplingTrainer(TimedTrainer):
         return [Group(*of_one) for of_one in zip(rows, prompts, parts, tied, strict=True)]
 
 
-def rollout_seed(seed: int, step: int, round_: int = 0) -> int:
-    """Seed of the sampling at an optimiser step: a resumed run draws what an uninterrupted one would."""
-    return (seed * 1_000_003 + step + round_ * 7_919_000_003) % 2**63
+def rollout_seed(seed: int, step: int, round_: int = 0, process: int = 0) -> int:
+    """Seed of a process's sampling at an optimiser step: a resumed run draws what an uninterrupted one would."""
+    return (seed * 1_000_003 + step + round_ * 7_919_000_003 + process * 104_729_000_000_033) % 2**63
 
 
 def _without_images(row: dict[str, Any]) -> dict[str, Any]:

@@ -38,6 +38,11 @@ class TimedTrainer(GRPOTrainer):
         self.accelerator.backward = timed_backward  # type: ignore[method-assign]
         self.add_callback(_StartClock(self._clock))
 
+    @property
+    def shards_weights(self) -> bool:
+        """Whether each process holds a part of the weights only."""
+        return self._dist.is_fsdp or self._dist.is_zero3
+
     def core(self, model: Any = None) -> Any:
         """The plain Qwen-VL model inside wrappers and adapters."""
         model = self.accelerator.unwrap_model(self.model if model is None else model)
@@ -83,7 +88,8 @@ class TimedTrainer(GRPOTrainer):
         return sum(counted, Work())
 
     def _account(self) -> dict[str, float]:
-        """Figures since the last log line: work (the same in every run) and times (``phase/…``, not in the trace)."""
+        """Figures since the last log line: work of all processes (the same in every run) and this one's times
+        (``phase/…``, not in the trace)."""
         least = bounds(
             self._cost,
             self._peak,
@@ -94,13 +100,15 @@ class TimedTrainer(GRPOTrainer):
             trains_vision=_trained_share(self.core().model.visual),
             trains_language=_trained_share(self.core().model.language_model),
         )
-        figures: dict[str, float] = {
+        own = {
             "work/prompt_tokens": self._rolled_out.prompt_tokens,
             "work/completion_tokens": self._rolled_out.completion_tokens,
             "work/patches": self._rolled_out.patches,
             "work/scored_completion_tokens": self._scored.completion_tokens,
             "work/forward_tflop": self._cost.forward(self._scored) / 1e12,
         }
+        total = torch.tensor(list(own.values()), dtype=torch.float64, device=self.accelerator.device)
+        figures = dict(zip(own, self.accelerator.reduce(total, "sum").tolist(), strict=True))
         figures.update({f"phase/{name}": value for name, value in self._clock.lap().items()})
         figures.update({f"phase/{name}_bound_s": round(value, 5) for name, value in least.items()})
         self._rolled_out, self._scored = Work(), Work()

@@ -11,6 +11,7 @@ Axis letters: B prompts, G completions of a group, N = B*G rows, P prompt tokens
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import os
 from collections.abc import Callable, Sequence
@@ -19,6 +20,7 @@ from typing import Any
 
 import torch
 from trl import GRPOConfig
+from trl.models.utils import _ForwardRedirection
 
 from geor1.grpo.config import PROBES
 from geor1.grpo.guard import SampleError, check_rows, name_of
@@ -66,9 +68,11 @@ class GeoGRPOTrainer(ResumingMixin, SamplingTrainer):
         memory_probe: As in :class:`geor1.grpo.config.GrpoConfig`.
         **settings: Arguments of :class:`geor1.grpo.sampling.SamplingTrainer` and GRPOTrainer's own.
 
+    Several processes (``accelerate launch`` or ``torchrun``) each sample and score their own questions, DDP or FSDP2
+    averages the gradients; the held-out figures are the same in all of them, and the first one writes.
+
     Raises:
-        NotImplementedError: Several processes, a sampling backend other than this one, or settings of TRL's that it
-            does not know (``UNSUPPORTED``).
+        NotImplementedError: Settings of TRL's that this trainer does not know (``UNSUPPORTED``).
         ValueError: ``memory_probe`` is unknown.
     """
 
@@ -84,8 +88,6 @@ class GeoGRPOTrainer(ResumingMixin, SamplingTrainer):
         **settings: Any,
     ) -> None:
         super().__init__(**settings)
-        if self.accelerator.num_processes > 1 or self.use_vllm:
-            raise NotImplementedError("the shared-prefix trainer runs in one process and samples with its own decoder")
         plain = {field.name: field.default for field in dataclasses.fields(GRPOConfig)}
         for name in UNSUPPORTED:
             if getattr(self.args, name) != plain[name]:
@@ -96,7 +98,8 @@ class GeoGRPOTrainer(ResumingMixin, SamplingTrainer):
             raise NotImplementedError("gradient_accumulation_steps: expected at most steps_per_generation")
         self._run_dir = Path(run_dir or self.args.output_dir)
         self._run_dir.mkdir(parents=True, exist_ok=True)
-        self._skip_flat = skip_flat_groups and self.beta == 0.0
+        # Where weights are spread over processes, all must make the same calls, whatever their own groups are like.
+        self._skip_flat = skip_flat_groups and self.beta == 0.0 and not self.shards_weights
         self._rollouts_every = rollouts_every
         self._held_out = held_out
         self._eval_every = eval_every
@@ -120,7 +123,7 @@ class GeoGRPOTrainer(ResumingMixin, SamplingTrainer):
             max_completion_tokens=self.max_completion_length,
             max_positions=self.core().config.get_text_config().max_position_embeddings,
         )
-        if self._probes:
+        if self._probes and not self.shards_weights:  # which are spread in train() only
             if self.args.gradient_checkpointing:  # as the trainer will before its first step
                 self.core().gradient_checkpointing_enable(self.args.gradient_checkpointing_kwargs)
             self.probe_memory(lengths)
@@ -174,7 +177,8 @@ class GeoGRPOTrainer(ResumingMixin, SamplingTrainer):
 
     def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
         output = super()._generate_and_score_completions(inputs)
-        if self.state.global_step % self._rollouts_every == 0 or self.state.global_step + 1 == self.state.max_steps:
+        due = self.state.global_step % self._rollouts_every == 0 or self.state.global_step + 1 == self.state.max_steps
+        if due and self.accelerator.is_main_process:
             self._log_rollouts()
         return output
 
@@ -230,25 +234,51 @@ class GeoGRPOTrainer(ResumingMixin, SamplingTrainer):
         self, model: Any, tokens: torch.Tensor, mask: torch.Tensor, batch_size: int | None, compute_entropy: bool
     ) -> tuple[torch.Tensor, torch.Tensor | None, None]:
         """Scores [N, C] of the rows of the current pass."""
-        group = self.num_generations
-        groups = range(len(self._pass.prompts))
-        live = [index for index in groups if self._pass.flat is None or not self._pass.flat[index]]
-        at_once = max(1, (batch_size or tokens.shape[0]) // group)
+        group, count = self.num_generations, len(self._pass.prompts)
+        flat = self._pass.flat or [False] * count
+        live = [index for index in range(count) if not flat[index]]
         if torch.is_grad_enabled():
             lengths = mask.sum(1).tolist()
             kept = [length for index in live for length in lengths[index * group : (index + 1) * group]]
             self._scored += self._work([self._pass.prompts[index] for index in live], kept, scoring=True)
         else:
             self._references += 1
-        log_probs, entropies = self._sampled_scores(mask)
-        for first in range(0, len(live), at_once):
-            chosen = live[first : first + at_once]
+        at_once = max(1, (batch_size or tokens.shape[0]) // group)
+        parts = [(live[first : first + at_once], True) for first in range(0, len(live), at_once)]
+        if any(flat) and not self._remembers_scores:  # no gradient, but loss and metrics are of all rows
+            parts.append(([index for index in range(count) if flat[index]], False))
+        known = self._sampled_scores(mask)
+        score = functools.partial(self._score_parts, self.core(model), tokens, mask, parts, compute_entropy, *known)
+        log_probs, entropies = self._through_wrapper(model, score)
+        return log_probs, entropies if compute_entropy else None, None
+
+    def _through_wrapper(self, model: Any, call: Callable[[], Any]) -> Any:
+        """Call in place of a model's forward: DDP, FSDP and DeepSpeed gather weights and prepare to exchange gradients
+        only where their wrapper's own forward is called."""
+        return _ForwardRedirection()(model, self.accelerator.unwrap_model(model), call)
+
+    def _score_parts(
+        self,
+        core: Any,
+        tokens: torch.Tensor,
+        mask: torch.Tensor,
+        parts: Sequence[tuple[list[int], bool]],
+        compute_entropy: bool,
+        log_probs: torch.Tensor,
+        entropies: torch.Tensor,
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Scores [N, C] of some groups of the current pass, part by part, filled into what is known of the others.
+
+        Each part says which groups, and whether a gradient is wanted.
+        """
+        group = self.num_generations
+        for chosen, gradient in parts:
             rows = torch.tensor([index * group + member for index in chosen for member in range(group)])
             rows = rows.to(tokens.device)
             stacked = self._encoder.stack([self._pass.prompts[index] for index in chosen]).to(tokens.device)
-            with self.accelerator.autocast():
+            with self.accelerator.autocast(), torch.set_grad_enabled(gradient and torch.is_grad_enabled()):
                 scores = score_completions(
-                    self.core(model),
+                    core,
                     stacked,
                     tokens[rows],
                     mask[rows],
@@ -258,13 +288,18 @@ class GeoGRPOTrainer(ResumingMixin, SamplingTrainer):
             log_probs = log_probs.index_copy(0, rows, scores.log_probs)
             if scores.entropies is not None:
                 entropies = entropies.index_copy(0, rows, scores.entropies)
-        return log_probs, entropies if compute_entropy else None, None
+        return log_probs, entropies
+
+    @property
+    def _remembers_scores(self) -> bool:
+        """Whether sampling noted the scores of what it drew."""
+        return self._sampled is not None and self._sampled.entropies is not None
 
     def _sampled_scores(self, mask: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Scores [N, C] noted while sampling, which flat groups keep; zeros where everything is scored anew."""
         log_probs = torch.zeros(mask.shape, device=mask.device)
         entropies = torch.zeros_like(log_probs)
-        if self._pass.flat is None or self._sampled is None:
+        if self._pass.flat is None or not self._remembers_scores:
             return log_probs, entropies
         for place, row in enumerate(self._pass.rows):
             if self._pass.flat[place // self.num_generations]:
@@ -281,8 +316,9 @@ class GeoGRPOTrainer(ResumingMixin, SamplingTrainer):
         if "loss" in logs:
             due = self._eval_every and (step % self._eval_every == 0 or step == self.state.max_steps)
             if due and self._held_out is not None:
-                with self._clock.phase("held_out"):
-                    logs.update(self._held_out(self.core()))
+                judge = functools.partial(self._held_out, self.core())
+                with self._clock.phase("held_out"), torch.no_grad():
+                    logs.update(self._through_wrapper(self.model_wrapped, judge))
             logs.update(self._account())
         super().log(logs, start_time)
 

@@ -292,7 +292,7 @@ def _decode(
     cache = SharedPrefixCache(prompts, group_size, max_new_tokens)
     start = prompts.start.repeat_interleave(group_size)
     hidden = prompts.hidden.repeat_interleave(group_size, 0)
-    barred = _barred_tokens(model)
+    barred = barred_tokens(model)
     finished = torch.zeros_like(start, dtype=torch.bool)
     lengths = torch.full_like(start, max_new_tokens)
     tokens: list[torch.Tensor] = []
@@ -344,7 +344,8 @@ def _advance(model: Any, cache: SharedPrefixCache, tokens: torch.Tensor, positio
     return output.last_hidden_state[:, -1]
 
 
-def _barred_tokens(model: Any) -> list[int]:
+def barred_tokens(model: Any) -> list[int]:
+    """Ids of the tokens that must never be sampled."""
     tokens = [getattr(model.config, name, None) for name in NEVER_SAMPLED]
     return [token for token in tokens if token is not None]
 

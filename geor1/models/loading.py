@@ -115,17 +115,20 @@ def load_processor(path: Path | str) -> ProcessorMixin:
     )
 
 
-def save_checkpoint(model: PreTrainedModel, processor: ProcessorMixin, folder: Path | str) -> Path:
+def save_checkpoint(
+    model: PreTrainedModel, processor: ProcessorMixin, folder: Path | str, weights: dict[str, Any] | None = None
+) -> Path:
     """Save a model and its processor as one plain transformers folder (safetensors).
 
     Args:
         model: A full model; adapters must have been merged.
         processor: Its processor.
         folder: Created if need be.
+        weights: The model's weights, where it holds a part of them only.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    model.save_pretrained(folder)
+    model.save_pretrained(folder, state_dict=weights)
     processor.save_pretrained(folder)
     return folder
 

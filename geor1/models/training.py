@@ -10,15 +10,19 @@ import json
 import shutil
 import time
 import warnings
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from transformers import TrainerCallback
 
 from geor1.runs import Progress, append_metrics, atomic_write_text, truncate_metrics
 
 if TYPE_CHECKING:
+    from accelerate import PartialState
     from transformers import TrainerControl, TrainerState, TrainingArguments
+
+T = TypeVar("T")
 
 TRAINER_FOLDER = "trainer"  # checkpoints of the trainer inside a run folder
 PRODUCT_FOLDER = "checkpoint"  # the finished model inside a run folder
@@ -46,6 +50,23 @@ def prepare(run_dir: Path, threads: int) -> None:
     torch.set_num_threads(threads)
     logging.disable_progress_bar()
     warnings.filterwarnings("ignore", category=FutureWarning, module=r"transformers\.")
+
+
+def process_state() -> PartialState:
+    """Which of the processes that train together this is (``accelerate launch``, ``torchrun``); alone, the first."""
+    import torch
+    from accelerate import PartialState
+
+    return PartialState(cpu=not torch.cuda.is_available())
+
+
+def from_first_process(make: Callable[[], T]) -> T:
+    """Let the first process make something, and hand it to all of them; the others wait."""
+    from accelerate.utils import broadcast_object_list
+
+    held = [make() if process_state().is_main_process else None]
+    broadcast_object_list(held)
+    return held[0]  # type: ignore[return-value]
 
 
 def trainer_settings(run_dir: Path, *, seed: int, learning_rate: float, steps: int, save_steps: int) -> dict[str, Any]:
@@ -104,7 +125,8 @@ class ResumingMixin:
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
         model = model if model is not None else self.model  # type: ignore[attr-defined]
-        if hasattr(model, "peft_config"):
+        # What FSDP and DeepSpeed save is not a transformers folder, and adapters are loaded rightly.
+        if hasattr(model, "peft_config") or self.is_fsdp_enabled or self.is_deepspeed_enabled:  # type: ignore[attr-defined]
             super()._load_from_checkpoint(resume_from_checkpoint, model)  # type: ignore[misc]
             return
         saved = type(model).from_pretrained(resume_from_checkpoint, dtype=model.dtype, use_safetensors=True)
@@ -115,7 +137,7 @@ class ResumingMixin:
 
 
 class RunFolderCallback(TrainerCallback):
-    """Writes the metrics trace, marks complete checkpoints and shows progress.
+    """Writes the metrics trace, marks complete checkpoints and shows progress, in the first process.
 
     Args:
         run_dir: The run folder.
@@ -134,6 +156,8 @@ class RunFolderCallback(TrainerCallback):
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
         """Start the progress line where the run starts or resumes."""
+        if not state.is_world_process_zero:
+            return
         self._progress = Progress(self._description, total=self._steps, unit="step")
         if state.global_step:
             self._progress.update(state.global_step)
@@ -148,7 +172,7 @@ class RunFolderCallback(TrainerCallback):
         **kwargs: Any,
     ) -> None:
         """Append the step's figures."""
-        if not logs or "train_runtime" in logs:
+        if not logs or "train_runtime" in logs or not state.is_world_process_zero:
             return
         traced = {name: value for name, value in logs.items() if not name.startswith(NOT_TRACED)}
         append_metrics(self._run_dir, state.global_step, **traced)
@@ -163,7 +187,10 @@ class RunFolderCallback(TrainerCallback):
             self._progress.update(1, **shown)
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
-        """Mark the checkpoint just written as complete."""
+        """Mark the checkpoint just written as complete, once every process has written its part."""
+        process_state().wait_for_everyone()
+        if not state.is_world_process_zero:
+            return
         folder = Path(args.output_dir) / f"checkpoint-{state.global_step}"
         atomic_write_text(folder / COMPLETE_MARK, f"{state.global_step}\n")
 

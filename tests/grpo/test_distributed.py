@@ -1,0 +1,108 @@
+"""Several processes: DDP and FSDP2 against one process on the same batch, and a killed run of two that resumes."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tiny_cases import small_checkpoint, write_questions
+
+from geor1.grpo.config import GrpoConfig
+from geor1.grpo.run import trl_settings
+from geor1.models import training
+from geor1.models.loading import load_model
+from geor1.runs import ConfigError, read_metrics
+
+HERE = Path(__file__).parent
+SETTINGS: dict[str, Any] = {
+    "steps": 3,
+    "prompts_per_step": 4,
+    "group_size": 4,
+    "max_completion_tokens": 8,
+    "learning_rate": 1.0e-3,
+    "warmup_steps": 0,
+    "loss_type": "dapo",
+    "eval_every": 2,
+    "threads": 1,
+}
+COMPARED = ("loss", "grad_norm", "reward", "reward_std", "entropy", "kl", "heldout/log_prob", "work/forward_tflop")
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("grpo")
+    write_questions(folder / "data", 12)
+    small_checkpoint(folder / "base", seed=1, spread=2.0)
+    return folder
+
+
+def launch(processes: int, script: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", str(processes)]
+    command += ["--master_addr", "127.0.0.1", "--master_port", str(port), str(script), *arguments]
+    settings = {**os.environ, "PYTHONPATH": str(HERE.parents[1]), "OMP_NUM_THREADS": "1"}
+    return subprocess.run(command, env=settings, check=False, capture_output=True, text=True, timeout=300)
+
+
+def train(world: Path, run_dir: Path, processes: int, how: str, changes: dict[str, Any]) -> tuple[list, list]:
+    run_dir.mkdir()
+    given = json.dumps({**SETTINGS, **changes})
+    done = launch(processes, HERE / "distributed_run.py", str(world), str(run_dir), given, how)
+    assert done.returncode == 0, done.stderr[-3000:]
+    weights = [json.loads((run_dir / f"weights{rank}.json").read_text()) for rank in range(processes)]
+    return json.loads((run_dir / "log.json").read_text()), weights
+
+
+@pytest.mark.parametrize(
+    ("how", "changes"),
+    [
+        ("ddp", {"lora": True, "beta": 0.04, "prompts_per_pass": 1, "gradient_checkpointing": True}),
+        ("fsdp2", {"rollouts": "vllm_colocate"}),
+    ],
+)
+def test_two_processes_take_the_steps_of_one(world: Path, tmp_path: Path, how: str, changes: dict[str, Any]) -> None:
+    alone, weights_alone = train(world, tmp_path / "alone", 1, "ddp", {**changes, "rollouts": "in_process"})
+    shared, weights = train(world, tmp_path / "shared", 2, how, changes)
+    assert len(shared) == 3
+    for left, right in zip(shared, alone, strict=True):
+        for key in COMPARED:
+            assert (key in left) == (key in right)
+            if key in right:
+                assert left[key] == pytest.approx(right[key], rel=2e-5, abs=2e-6), key
+    assert json.loads((tmp_path / "shared" / "sharded.json").read_text()) is (how == "fsdp2")
+    for name, value in weights_alone[0].items():
+        assert weights[0][name] == pytest.approx(value, rel=1e-4, abs=1e-4), name
+    if how == "ddp":  # with FSDP the first process alone gets them whole
+        assert weights[0] == weights[1]
+
+
+def test_a_killed_run_of_two_processes_resumes(world: Path, tmp_path: Path) -> None:
+    """Their own sampling, questions shared out; the first process dies at step 3, the launcher ends the other."""
+    changes = {"steps": 4, "prompts_per_step": 2, "save_steps": 2, "eval_every": 2, "n_eval": 4, "freeze_vision": True}
+    given = json.dumps({**SETTINGS, **changes})
+    script, data, base = HERE.parent / "models" / "killed_run.py", str(world / "data"), str(world / "base")
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    assert launch(2, script, "grpo", "0", given, data, str(whole), base).returncode == 0
+    assert launch(2, script, "grpo", "3", given, data, str(killed), base).returncode != 0
+    assert not (killed / "checkpoint").exists()
+    assert launch(2, script, "grpo", "0", given, data, str(killed), base).returncode == 0
+    trace = read_metrics(whole)
+    assert [row["step"] for row in trace] == [0, 1, 2, 3, 4]
+    assert read_metrics(killed) == trace
+    for name, value in load_model(whole / "checkpoint").state_dict().items():
+        assert value.equal(load_model(killed / "checkpoint").state_dict()[name]), name
+
+
+def test_processes_share_the_questions_of_a_step_out_evenly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(training.process_state(), "num_processes", 3)
+    with pytest.raises(ConfigError, match="multiple of 3 processes"):
+        trl_settings(GrpoConfig(**SETTINGS), tmp_path, [1.0])
+    assert trl_settings(GrpoConfig(**{**SETTINGS, "prompts_per_step": 6}), tmp_path, [1.0]).steps_per_generation == 1
