@@ -169,7 +169,7 @@ class SamplingTrainer(TimedTrainer):
         """Sample a group for each row's prompt; ``round_`` counts the times that a step samples."""
         with self._clock.phase("rollout"):
             sampled = (
-                self._ask_vllm(rows, prompts)
+                self._ask_vllm(rows, prompts, names)
                 if self.use_vllm
                 else roll_out(
                     self.core(),
@@ -191,17 +191,31 @@ class SamplingTrainer(TimedTrainer):
         self._decode_steps += sampled.decode_steps
         return sampled
 
-    def _ask_vllm(self, rows: Sequence[dict[str, Any]], prompts: Sequence[EncodedPrompt]) -> Rollouts:
+    def _ask_vllm(
+        self, rows: Sequence[dict[str, Any]], prompts: Sequence[EncodedPrompt], names: Sequence[str]
+    ) -> Rollouts:
         """Sample a group for each row with TRL's vLLM back-end, which gets the weights first if they have changed."""
-        copies = range(self._vllm_copies)
+        if self.state.global_step != self._last_loaded_step:
+            self.vllm_generation.sync_weights()
+            self._last_loaded_step = self.state.global_step
+        sent = [prompt.input_ids for prompt in prompts]
+        if self.vllm_mode == "colocate":  # vLLM puts in each picture's tokens itself, in place of one
+            sent = [_one_slot_an_image(ids, self._encoder.image_token_id) for ids in sent]
         pictures = [[read_image(path) for path in row["images"]] for row in rows]
-        ids, log_probs = super()._generate_single_turn(
-            [prompt.input_ids for prompt in prompts for _ in copies],
-            [shown for shown in pictures for _ in copies],
-            {},
-            self.num_generations,
+        copies = range(self._vllm_copies)
+        read, ids, log_probs, _ = self.vllm_generation.generate(
+            prompts=[prompt for prompt in sent for _ in copies],
+            images=[shown for shown in pictures for _ in copies],
+            num_generations=self.num_generations,
         )
-        return Rollouts(ids, log_probs, entropies=None, decode_steps=max(map(len, ids)) - 1)
+        for prompt, seen, name in zip(prompts, read[:: len(read) // len(prompts)], names, strict=True):
+            if list(seen) != prompt.input_ids:
+                raise SampleError(
+                    f"{name}: vLLM read {len(seen)} tokens where training reads {len(prompt.input_ids)}; its processor "
+                    "resizes or marks images in another way"
+                )
+        chosen = [[position[0] for position in row] for row in log_probs]
+        return Rollouts(ids, chosen, entropies=None, decode_steps=max(map(len, ids)) - 1)
 
     def _sample_groups(self, rows: Sequence[dict[str, Any]], round_: int) -> list[Group]:
         """Sample and reward a group for each row."""
@@ -228,6 +242,13 @@ class SamplingTrainer(TimedTrainer):
 def rollout_seed(seed: int, step: int, round_: int = 0, process: int = 0) -> int:
     """Seed of a process's sampling at an optimiser step: a resumed run draws what an uninterrupted one would."""
     return (seed * 1_000_003 + step + round_ * 7_919_000_003 + process * 104_729_000_000_033) % 2**63
+
+
+def _one_slot_an_image(ids: Sequence[int], image_token_id: int) -> list[int]:
+    """Token ids with each run of image tokens cut down to one."""
+    return [
+        token for place, token in enumerate(ids) if token != image_token_id or place == 0 or ids[place - 1] != token
+    ]
 
 
 def _without_images(row: dict[str, Any]) -> dict[str, Any]:

@@ -13,6 +13,8 @@ import transformers
 import trl
 from datasets import Dataset
 from tiny_cases import LETTERS, small_checkpoint, write_questions
+from trl.generation.vllm_generation import VLLMGeneration
+from trl.models.utils import _ForwardRedirection
 
 from geor1.answers import to_messages
 from geor1.grpo.config import GrpoConfig
@@ -234,6 +236,16 @@ def test_the_hooks_are_where_the_installed_trl_and_transformers_call_them() -> N
     assert "self._get_per_token_logps_and_entropies(" in source
     assert 'inputs["advantages"]' in source
     assert "self._tokenize_prompts(prompts)" in inspect.getsource(trl.GRPOTrainer._generate)
+    generate = inspect.signature(VLLMGeneration.generate).parameters
+    assert list(generate)[1:4] == ["prompts", "images", "num_generations"]
+    sampling = inspect.getsource(trl.GRPOTrainer._generate_single_turn)
+    assert "self.vllm_generation.sync_weights()" in sampling and "self._last_loaded_step" in sampling
+    assert "generation_kwargs.update(self.generation_kwargs)" in inspect.getsource(VLLMGeneration.generate)
+    assert list(inspect.signature(_ForwardRedirection.__call__).parameters)[1:4] == [
+        "wrapper_module",
+        "original_module",
+        "method",
+    ]
     assert "_buffered_inputs" in inspect.getsource(trl.GRPOTrainer._prepare_inputs)
     score = inspect.getsource(trl.GRPOTrainer._generate_and_score_completions)
     assert all(f'_logs["{name}"]' in score for name in ("completion", "rewards", "advantages"))
