@@ -43,6 +43,7 @@ def roll_out(
     seed: int,
     eos_token_ids: tuple[int, ...],
     rows_per_batch: int = 512,
+    sampler: str = "inverse",
 ) -> Rollouts:
     """Sample a group of completions for each prompt.
 
@@ -58,6 +59,7 @@ def roll_out(
         seed: Seed of the sampling; the same seed gives the same completions on the same machine.
         eos_token_ids: Tokens that end a completion.
         rows_per_batch: Completions decoded at a time at most; bounds memory.
+        sampler: As in :func:`geor1.models.decoding.decode`.
     """
     generator = torch.Generator(device=model.device).manual_seed(seed)
     order = sorted(range(len(prompts)), key=lambda index: (len(prompts[index].input_ids), index))
@@ -79,6 +81,7 @@ def roll_out(
                 generator=generator,
                 eos_token_ids=eos_token_ids,
                 with_scores=True,
+                sampler=sampler,
             )
             steps += max(len(tokens) for tokens in decoded.tokens) - 1  # the prompt's pass gives the first token
             assert decoded.log_probs is not None and decoded.entropies is not None

@@ -28,6 +28,7 @@ class SamplingTrainer(TimedTrainer):
     Args:
         encoder: Encodes prompts and remembers decoded images; None makes one for ``processing_class``.
         rows_per_batch: Completions decoded at a time at most.
+        sampler: As in :func:`geor1.models.decoding.decode`.
         resample_rounds: As in :class:`geor1.grpo.config.GrpoConfig`.
         feature_store: Folder of :class:`geor1.models.feature_store.FeatureStore`; needs a frozen vision tower.
         feature_store_bytes: Its cap.
@@ -49,6 +50,7 @@ class SamplingTrainer(TimedTrainer):
         *,
         encoder: PromptEncoder | None = None,
         rows_per_batch: int = 512,
+        sampler: str = "inverse",
         resample_rounds: int = 0,
         feature_store: Path | str | None = None,
         feature_store_bytes: int = 1 << 34,
@@ -57,6 +59,7 @@ class SamplingTrainer(TimedTrainer):
         super().__init__(**settings)
         self._encoder = encoder or PromptEncoder(self.processing_class)
         self._rows_per_batch = rows_per_batch
+        self._sampler = sampler
         self._resample_rounds = resample_rounds
         parses = any(getattr(self._tokenizer, name, None) for name in ("response_template", "response_schema"))
         if resample_rounds and parses:
@@ -181,6 +184,7 @@ class SamplingTrainer(TimedTrainer):
                     seed=rollout_seed(self.args.seed, self.state.global_step, round_, self.accelerator.process_index),
                     eos_token_ids=tuple(self.eos_token_ids),
                     rows_per_batch=self._rows_per_batch,
+                    sampler=self._sampler,
                 )
             )
         forbidden = [getattr(self.core().config, name) for name in ("image_token_id", "video_token_id")]

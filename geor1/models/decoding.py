@@ -184,22 +184,33 @@ def _decoding_attention(model: Any) -> Iterator[None]:
         text_config._attn_implementation = before
 
 
-def pick_tokens(logits: torch.Tensor, temperature: float, drawn: torch.Tensor | None) -> torch.Tensor:
-    """One token a row: the likeliest at temperature 0, else a sample from softmax(logits / temperature).
+SAMPLERS = ("inverse", "multinomial")
 
-    Sampling inverts the cumulative distribution with one uniform number a row (one draw instead of one a word).
+
+def pick_tokens(
+    logits: torch.Tensor,
+    temperature: float,
+    drawn: torch.Tensor | None,
+    generator: torch.Generator | None = None,
+) -> torch.Tensor:
+    """One token a row: the likeliest at temperature 0, else a sample from softmax(logits / temperature).
 
     Args:
         logits: [N, vocabulary], float32.
         temperature: At least 0.
-        drawn: Uniform numbers in [0, 1), [N]; None at temperature 0.
+        drawn: Uniform numbers in [0, 1), [N], that invert the cumulative distribution: one draw a row instead of one a
+            word. None draws by ``torch.multinomial``, as transformers' ``generate`` does.
+        generator: Source of randomness where ``drawn`` is None.
 
     Returns:
         Token ids [N].
     """
-    if temperature == 0 or drawn is None:
+    if temperature == 0:
         return logits.argmax(-1)
-    cumulative = torch.softmax(logits / temperature, dim=-1).cumsum(-1)
+    probabilities = torch.softmax(logits / temperature, dim=-1)
+    if drawn is None:
+        return torch.multinomial(probabilities, 1, generator=generator)[:, 0]
+    cumulative = probabilities.cumsum(-1)
     reached = drawn[:, None] * cumulative[:, -1:]
     # The first token whose cumulative probability exceeds the draw; a token of probability 0 never does so first.
     return torch.searchsorted(cumulative, reached, right=True).clamp(max=logits.shape[1] - 1)[:, 0]
@@ -232,6 +243,7 @@ def decode(
     generator: torch.Generator | None = None,
     eos_token_ids: tuple[int, ...],
     with_scores: bool = False,
+    sampler: str = "inverse",
 ) -> Decoded:
     """Decode ``group_size`` completions for each prompt of a batch; stops as soon as all rows have ended.
 
@@ -248,14 +260,22 @@ def decode(
         generator: Source of randomness; None takes torch's own.
         eos_token_ids: Tokens that end a completion.
         with_scores: Whether to return log probabilities and entropies, of the distribution that scoring sees.
+        sampler: ``inverse``, or ``multinomial``: slower, and the tokens that transformers' ``generate`` samples for the
+            same rows from the same seed, as far as both round alike.
+
+    Raises:
+        ValueError: ``sampler`` is unknown.
     """
+    if sampler not in SAMPLERS:
+        raise ValueError(f"sampler: expected one of {SAMPLERS}, got {sampler!r}")
     prompts = prefill(model, batch)
     count, device = len(prompts.hidden), prompts.hidden.device
     noise = None
-    if temperature:
+    if temperature and sampler == "inverse":
         noise = torch.rand(max_new_tokens, count * group_size, generator=generator, device=device)
-    settings = (max_new_tokens, temperature, torch.tensor(eos_token_ids, device=device), with_scores)
-    threads = min(torch.get_num_threads(), count) if device.type == "cpu" else 1
+    settings = (max_new_tokens, temperature, torch.tensor(eos_token_ids, device=device), with_scores, generator)
+    shared_out = device.type == "cpu" and sampler == "inverse"  # a generator gives its numbers in one order only
+    threads = min(torch.get_num_threads(), count) if shared_out else 1
     with _decoding_attention(model):
         if threads == 1:
             return _decode(model, prompts, group_size, noise, *settings)
@@ -287,6 +307,7 @@ def _decode(
     temperature: float,
     ends: torch.Tensor,
     with_scores: bool,
+    generator: torch.Generator | None,
 ) -> Decoded:
     """The decoding loop; ``noise`` is [max_new_tokens, N] or None."""
     cache = SharedPrefixCache(prompts, group_size, max_new_tokens)
@@ -301,7 +322,7 @@ def _decode(
         logits = model.lm_head(hidden).float()
         unbarred = logits.clone() if with_scores else None
         logits[:, barred] = float("-inf")
-        chosen = pick_tokens(logits, temperature, None if noise is None else noise[step])
+        chosen = pick_tokens(logits, temperature, None if noise is None else noise[step], generator)
         tokens.append(chosen)
         if unbarred is not None:
             scores.append(_score_choice(unbarred, chosen, temperature))

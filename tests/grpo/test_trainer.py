@@ -143,6 +143,42 @@ def test_three_steps_equal_trls(
     assert logs["ours"][-1]["grad_norm"] > 1e-3
 
 
+class SeededStockTrainer(trl.GRPOTrainer):
+    """TRL's own trainer and sampling, from the seeds that ours takes."""
+
+    def _generate_single_turn(self, *given: Any, **named: Any) -> Any:
+        torch.manual_seed(rollout_seed(self.args.seed, self.state.global_step))
+        return super()._generate_single_turn(*given, **named)
+
+
+def test_what_is_sampled_equals_trls_too(world: Path, tmp_path: Path) -> None:
+    """Three steps with nothing scripted: prompts of unequal length, tokens drawn by each trainer itself."""
+    config = GrpoConfig(
+        steps=3, prompts_per_step=4, group_size=GROUP, max_completion_tokens=8, learning_rate=1.0e-3, threads=1
+    )
+    mine, stock = distinct_prompts(load_questions(world / "data", "train"), world / "data")
+    processor = load_processor(world / "base")
+    logs = {}
+    for name, trainer_class, dataset, extra in (
+        ("stock", SeededStockTrainer, stock, {}),
+        ("ours", GeoGRPOTrainer, mine, {"encoder": PromptEncoder(processor), "sampler": "multinomial"}),
+    ):
+        model, args = load_model(world / "base"), trl_settings(config, tmp_path / name, [1.0])
+        if name == "stock":  # ours never draws either
+            args.generation_kwargs = {"suppress_tokens": [model.config.image_token_id, model.config.video_token_id]}
+        trainer = trainer_class(
+            model=model, reward_funcs=[thirds], args=args, train_dataset=dataset, processing_class=processor, **extra
+        )
+        trainer.train()
+        logs[name] = [line for line in trainer.state.log_history if "loss" in line]
+        logs[name][0]["last completions"] = list(trainer._logs["completion"])
+    assert logs["ours"][0].pop("last completions") == logs["stock"][0].pop("last completions")
+    assert logs["ours"][0]["completions/mean_length"] > 2
+    for left, right in zip(logs["ours"], logs["stock"], strict=True):
+        for key in (*COMPARED, "entropy", "completions/mean_length", "completions/clipped_ratio"):
+            assert left[key] == pytest.approx(right[key], rel=1e-5, abs=2e-6), key
+
+
 def train(world: Path, run_dir: Path, **changes: Any) -> tuple[list[dict[str, float]], dict[str, torch.Tensor]]:
     config = GrpoConfig(
         **{"steps": 3, "prompts_per_step": 4, "group_size": GROUP, "max_completion_tokens": 6, "threads": 1, **changes}

@@ -93,6 +93,35 @@ def test_greedy_decoding_equals_transformers_row_by_row(images: list[list[Image.
         assert len(set(stock)) > 3  # no mere repetition of one word
 
 
+def test_what_is_sampled_from_a_seed_is_what_transformers_samples(images: list[list[Image.Image]]) -> None:
+    """G copies of a prompt in one call of its ``generate``, against one prompt read once."""
+    model, processor = small_model(seed=1, spread=3.0, tied_embeddings=False)
+    encoder = PromptEncoder(processor)
+    group = 4
+    settings = {"max_new_tokens": 15, "temperature": 0.8}
+    barred = [model.config.image_token_id, model.config.video_token_id]
+    for text, pictures in zip(PROMPTS, images, strict=True):
+        alone = encoder.stack([encoder.encode(text, pictures)])
+        given = {"input_ids": alone.input_ids, "attention_mask": alone.attention_mask}
+        given["mm_token_type_ids"] = alone.mm_token_type_ids
+        if alone.pixel_values is not None:
+            given |= {"pixel_values": alone.pixel_values, "image_grid_thw": alone.image_grid_thw}
+        given = {name: torch.cat([value] * group) for name, value in given.items()}
+        model.model.rope_deltas = None
+        torch.manual_seed(7)
+        stock = model.generate(**given, **settings, do_sample=True, top_k=0, top_p=1.0, suppress_tokens=barred)
+        ends = end_tokens(model, processor.tokenizer)
+        generator = torch.Generator().manual_seed(7)
+        ours = decode(
+            model, alone, group_size=group, eos_token_ids=ends, generator=generator, sampler="multinomial", **settings
+        )
+        assert len({tuple(row) for row in ours.tokens}) == group
+        for row, ids in enumerate(ours.tokens):
+            assert ids == stock[row, alone.input_ids.shape[1] :].tolist()[: len(ids)]
+    with pytest.raises(ValueError, match="inverse"):
+        decode(model, alone, eos_token_ids=ends, sampler="gumbel", **settings)
+
+
 def test_generate_keeps_the_callers_order_whatever_the_batch_size(images: list[list[Image.Image]]) -> None:
     model, processor = small_model(seed=1, spread=4.0, tied_embeddings=False)
     model.train()
