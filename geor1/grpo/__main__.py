@@ -1,4 +1,7 @@
-"""``python -m geor1.grpo DATA CHECKPOINT RUN_DIR [--profile P]``: stage 03 alone, into a folder of your choice."""
+"""``python -m geor1.grpo DATA CHECKPOINT RUN_DIR [--profile P]``: stage 03 alone, into a folder of your choice.
+
+With several processes: ``accelerate launch --num_processes 8 -m geor1.grpo DATA CHECKPOINT RUN_DIR``.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ from pathlib import Path
 
 from geor1.grpo.config import GrpoConfig
 from geor1.grpo.run import run_grpo
+from geor1.models.training import process_state
 from geor1.runs import configure
 
 
@@ -20,7 +24,9 @@ def main() -> None:
     arguments = parser.parse_args()
     config = configure(GrpoConfig, "03_grpo", arguments.profile)
     arguments.run_dir.mkdir(parents=True, exist_ok=True)
-    print(run_grpo(config, arguments.data, arguments.checkpoint, arguments.run_dir))
+    product = run_grpo(config, arguments.data, arguments.checkpoint, arguments.run_dir)
+    if process_state().is_main_process:
+        print(product)
 
 
 if __name__ == "__main__":

@@ -20,10 +20,10 @@ from typing import Any
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
+from scipy.stats import binomtest
 from transformers import PrinterCallback, TrainerCallback
 
 from geor1.answers import to_messages
-from geor1.evaluation.statistics import wilson_interval
 from geor1.grpo.config import GrpoConfig
 from geor1.grpo.data import consumption_order, images_of, load_questions, prompt_of, spread, to_dataset
 from geor1.grpo.rewards import make_rewards
@@ -146,7 +146,7 @@ def main() -> None:
     results = []
     for kind in ORDER:
         done = train_and_judge(kind, config, options.data, options.checkpoint, options.questions)
-        interval = wilson_interval(round(done["accuracy"] * done["n"]), done["n"])
+        interval = binomtest(round(done["accuracy"] * done["n"]), done["n"]).proportion_ci(method="wilson")
         print(
             f"{kind}: {statistics.median(done['seconds']):.2f} s a step (median of {len(done['seconds'])}), "
             f"{sum(done['seconds']):.0f} s in all; held-out {done['accuracy']:.1%} "

@@ -45,9 +45,7 @@ def roll_out(
     rows_per_batch: int = 512,
     sampler: str = "inverse",
 ) -> Rollouts:
-    """Sample a group of completions for each prompt.
-
-    Prompts run in batches of similar length, so that padding costs little; every batch stops when its last row ends.
+    """Sample a group of completions for each prompt, prompts of similar length together, so that padding costs little.
 
     Args:
         model: A Qwen-VL ``ForConditionalGeneration``; put in evaluation mode meanwhile.

@@ -54,46 +54,38 @@ def run_grpo(config: GrpoConfig, data: Path, checkpoint: Path, run_dir: Path) ->
         ImageReadError: An image of a held-out question that cannot be read.
         ModelLoadError: A checkpoint that cannot be loaded.
     """
-    from geor1.models.training import (
-        PRODUCT_FOLDER,
-        finish,
-        from_first_process,
-        labels_seen,
-        prepare,
-        process_state,
-        resume_point,
-    )
+    from geor1.models import training
 
     data, run_dir = Path(data), Path(run_dir)
-    prepare(run_dir, config.threads)
+    training.prepare(run_dir, config.threads)
     questions = load_questions(data, "train")[: config.max_questions or None]
     needed = math.ceil(config.steps / config.num_iterations) * config.prompts_per_step
     consumed = [questions[place] for place in consumption_order(questions, needed, config.order, config.seed)]
-    model, processor = load_model(checkpoint), load_processor(checkpoint)
+    state = training.process_state()
+    model, processor = load_model(checkpoint).to(state.device), load_processor(checkpoint)
     freeze(model, vision=config.freeze_vision, pattern=config.freeze)
     encoder = PromptEncoder(processor, limit_bytes=config.image_cache_mb << 20)
     held_out = None
     if config.eval_every:
         held_out = held_out_accuracy(config, spread(load_questions(data, "test"), config.n_eval), data, processor)
-    first = process_state().is_main_process
-    resume = from_first_process(lambda: resume_point(run_dir))
-    if resume is not None and first:
+    resume = training.from_first_process(lambda: training.resume_point(run_dir))
+    if resume is not None and state.is_main_process:
         announce(f"03_grpo: resuming from {resume.name} of {config.steps} steps")
-    elif resume is None and held_out is not None and first:
+    elif resume is None and held_out is not None and state.is_main_process:
         append_metrics(run_dir, 0, **held_out(model))
     trainer = build_trainer(config, model, processor, encoder, to_dataset(consumed, data), held_out, run_dir)
     trainer.train(resume_from_checkpoint=None if resume is None else str(resume))
-    product = run_dir / PRODUCT_FOLDER
+    product = run_dir / training.PRODUCT_FOLDER
     weights = trainer.accelerator.get_state_dict(trainer.model) if trainer.shards_weights else None
-    if first:
+    if state.is_main_process:
         trained = trainer.accelerator.unwrap_model(trainer.model)
         if config.lora:
             trained = trained.merge_and_unload()
         shutil.rmtree(product, ignore_errors=True)
         save_checkpoint(trained.eval(), processor, product, weights)
-        labels = count_labels({question.question_id for question in consumed}, before=labels_seen(checkpoint))
-        finish(run_dir, labels, _summary(run_dir))
-    process_state().wait_for_everyone()
+        labels = count_labels({question.question_id for question in consumed}, before=training.labels_seen(checkpoint))
+        training.finish(run_dir, labels, _summary(run_dir))
+    state.wait_for_everyone()
     return product
 
 

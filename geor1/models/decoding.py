@@ -247,9 +247,8 @@ def decode(
 ) -> Decoded:
     """Decode ``group_size`` completions for each prompt of a batch; stops as soon as all rows have ended.
 
-    On CPU the prompts are shared out among as many threads as torch computes with, one thread each: a decoding step is
-    many small operations, in which threads would mostly wait for one another. The random numbers of a row do not
-    depend on it; its scores do, in their last digits.
+    On CPU the prompts are shared out among torch's threads: a decoding step is many small operations, in which threads
+    would wait for one another. A row's random numbers do not depend on it, the last digits of its scores do.
 
     Args:
         model: A Qwen-VL ``ForConditionalGeneration``.
@@ -260,8 +259,7 @@ def decode(
         generator: Source of randomness; None takes torch's own.
         eos_token_ids: Tokens that end a completion.
         with_scores: Whether to return log probabilities and entropies, of the distribution that scoring sees.
-        sampler: ``inverse``, or ``multinomial``: slower, and the tokens that transformers' ``generate`` samples for the
-            same rows from the same seed, as far as both round alike.
+        sampler: ``inverse``, or ``multinomial``: slower, the tokens of transformers' ``generate`` from the same seed.
 
     Raises:
         ValueError: ``sampler`` is unknown.
@@ -270,12 +268,11 @@ def decode(
         raise ValueError(f"sampler: expected one of {SAMPLERS}, got {sampler!r}")
     prompts = prefill(model, batch)
     count, device = len(prompts.hidden), prompts.hidden.device
-    noise = None
-    if temperature and sampler == "inverse":
-        noise = torch.rand(max_new_tokens, count * group_size, generator=generator, device=device)
+    draws = temperature and sampler == "inverse"
+    noise = torch.rand(max_new_tokens, count * group_size, generator=generator, device=device) if draws else None
     settings = (max_new_tokens, temperature, torch.tensor(eos_token_ids, device=device), with_scores, generator)
-    shared_out = device.type == "cpu" and sampler == "inverse"  # a generator gives its numbers in one order only
-    threads = min(torch.get_num_threads(), count) if shared_out else 1
+    # A generator gives its numbers in one order only.
+    threads = min(torch.get_num_threads(), count) if device.type == "cpu" and sampler == "inverse" else 1
     with _decoding_attention(model):
         if threads == 1:
             return _decode(model, prompts, group_size, noise, *settings)
