@@ -30,6 +30,7 @@ from geor1.answers import (
     to_messages,
 )
 from geor1.answers.chains import comparison
+from geor1.answers.coordinates import _read_any
 
 LETTERS = "ABCDE"
 CORPUS = [json.loads(line) for line in (Path(__file__).parent / "answers_corpus.jsonl").open(encoding="utf-8")]
@@ -523,3 +524,13 @@ def test_country_names_compare_without_case() -> None:
 def test_the_ground_floor_does_not_import_torch() -> None:
     code = "import sys, geor1.answers, geor1.geodesy, geor1.records; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[1], check=False).returncode == 0
+
+
+@given(
+    st.tuples(*[st.from_regex(r"[+-]?[0-9]{1,9}(\.[0-9]{1,9})?", fullmatch=True)] * 2),
+    st.sampled_from((",", " ,", ", ", " , ")),
+)
+def test_two_plain_numbers_are_read_as_any_other_text(numbers: tuple[str, str], between: str) -> None:
+    """The short way must not say anything else than the long one."""
+    text = between.join(numbers)
+    assert parse_coordinates(f"<answer> {text} </answer>") == _read_any(text)

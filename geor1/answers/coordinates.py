@@ -71,6 +71,8 @@ _ANGLE = re.compile(
 _OTHER_UNITS = re.compile(
     r"(?<![\d.])\d++(?:\.\d++)?+\s*+(?:km|kilomet\w+|miles?|met(?:er|re)s?|%)(?!\w)", re.IGNORECASE
 )
+# What a trained model nearly always writes; read at a third of the cost, to the same result.
+_TWO_NUMBERS = re.compile(r"([+-]?\d{1,9}(?:\.\d+)?) ?, ?([+-]?\d{1,9}(?:\.\d+)?)", re.ASCII)
 _MINUS = str.maketrans({"−": "-", "﹣": "-", "－": "-", "‐": "-", "‑": "-"})
 _MARKS = str.maketrans(
     {
@@ -115,6 +117,12 @@ def parse_coordinates(completion: str) -> Coordinates | ParseFailure:
     block = answer_block(completion)
     if isinstance(block, ParseFailure):
         return block
+    plain = _TWO_NUMBERS.fullmatch(block)
+    return _check_range(float(plain[1]), float(plain[2])) if plain else _read_any(block)
+
+
+def _read_any(block: str) -> Coordinates | ParseFailure:
+    """The one position that a text names in whatever form."""
     text = _plain_text(block)
     if not any(character.isalnum() for character in text):
         return ParseFailure.EMPTY
