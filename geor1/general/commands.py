@@ -145,8 +145,8 @@ def pitfalls(request: Request) -> list[str]:
         found.append(
             "lmms-eval only collects MEGA-Bench's replies (submissions/megabench_all_query_responses_*.json). Score "
             "them with its lmms_eval/tasks/megabench/evaluator.py --subset_name core|core_single_image|open "
-            "--submission_file … --output_file scores/megabench_score_core.json, inside this folder, then import. The data "
-            "set needs a Hugging Face login, the open subset a judge."
+            "--submission_file … --output_file scores/megabench_score_core.json, inside this folder, then import. The "
+            "data set needs a Hugging Face login, the open subset a judge."
         )
     if request.suite == LMMS_EVAL and re.search(r"gpqa_\w+_cot_", joined_tasks):
         found.append("gpqa_*_cot_* logs each item once per answer filter: import with --filter 2 (flexible-extract).")

@@ -22,7 +22,7 @@ from geor1.general.samples import GeneralSample, Imported, check_unique, digest,
 from geor1.records import RecordError
 
 METRIC = "query_score"
-_SUBSET = re.compile(r"(core|open)(_si(?:ngle_image)?)?(?![a-z])")
+_SUBSET = re.compile(r"_(core|open)(_si(?:ngle_image)?)?(?![a-z])")  # not the core of "score"
 
 
 def read_megabench(path: Path | str, suite: str) -> Imported:

@@ -83,14 +83,15 @@ def check_unique(samples: Sequence[GeneralSample]) -> None:
     Raises:
         RecordError: It names both places.
     """
-    seen: dict[tuple[str, str], GeneralSample] = {}
+    places: dict[tuple[str, str], str] = {}
     for sample in samples:
-        first = seen.setdefault((sample.task, sample.item_id), sample)
-        if first is not sample:
+        key = (sample.task, sample.item_id)
+        if key in places:
             raise RecordError(
-                f"{sample.source}: item {sample.item_id!r} of {sample.task} occurs twice, first at {first.source}; "
+                f"{sample.source}: item {sample.item_id!r} of {sample.task} occurs twice, first at {places[key]}; "
                 "was one log appended to another?"
             )
+        places[key] = sample.source
 
 
 def digest(*parts: Any) -> str:

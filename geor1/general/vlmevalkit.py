@@ -26,7 +26,7 @@ from geor1.runs.errors import ConfigError
 
 DRAWN = "randomly generate one"
 SUFFIXES = (".tsv", ".csv", ".xlsx")
-_FILE_NAME = re.compile(r"(?P<name>.+)_(?P<judge>exact_matching|[^_]+)_result")
+_FILE_NAME = re.compile(r"(?P<name>.+?)_(?P<judge>exact_matching|[^_]+)_result")
 _NEEDED = ("index", "question", "answer", "prediction", "hit", "log")
 
 Row = Mapping[str, str]
@@ -108,7 +108,7 @@ def _from_text(path: Path) -> Iterator[tuple[str, Row]]:
                     raise RecordError(f"{where}: has not as many columns as the header; was the file cut?")
                 yield where, row
         except csv.Error as error:
-            raise RecordError(f"{path.name} line {reader.line_num}: {error}; was the file cut?") from error
+            raise RecordError(f"{path.name} line {reader.reader.line_num}: {error}; was the file cut?") from error
 
 
 def _from_xlsx(path: Path) -> Iterator[tuple[str, Row]]:
