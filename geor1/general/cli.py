@@ -14,13 +14,14 @@ import argparse
 import dataclasses
 import os
 import shlex
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from geor1.general.commands import SUITES, Request, build_command, default_prefix, pitfalls
 from geor1.general.logs import import_logs
 from geor1.general.run import run_harness
-from geor1.general.samples import read_samples
+from geor1.general.samples import GeneralSample, read_samples
 from geor1.records import write_jsonl
 from geor1.runs import ConfigError, write_json
 
@@ -81,7 +82,7 @@ def import_general(options: argparse.Namespace) -> None:
         mean = sum(sample.score for sample in samples) / len(samples)
         failed = sum(not sample.replied for sample in samples)
         text = f"; {failed} without a reply, scored as wrong" if failed else ""
-        print(f"{task}: n {len(samples)}, {samples[0].metric} {mean * 100:.2f} of 100{text}")
+        print(f"{task}: n {len(samples)}, {samples[0].metric} {mean * 100:.2f} of 100{_over_groups(samples)}{text}")
     for note in imported.notes:
         print(f"note: {note}")
     print(f"written: {options.out}")
@@ -131,6 +132,18 @@ def _retention_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--resamples", type=int, default=10_000, help="bootstrap draws (default 10000)")
     parser.add_argument("--seed", type=int, default=0, help="seed of the bootstrap")
     parser.add_argument("--output", type=Path, help="JSON file to write")
+
+
+def _over_groups(samples: Sequence[GeneralSample]) -> str:
+    """The mean of the groups' means, which is MEGA-Bench's published figure; nothing where items have no group."""
+    groups: dict[str, list[float]] = {}
+    for sample in samples:
+        if sample.group is not None:
+            groups.setdefault(sample.group, []).append(sample.score)
+    if not groups:
+        return ""
+    mean = sum(sum(scores) / len(scores) for scores in groups.values()) / len(groups)
+    return f"; mean over its {len(groups)} tasks {mean * 100:.2f}"
 
 
 def _request(options: argparse.Namespace) -> Request:

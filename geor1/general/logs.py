@@ -15,7 +15,7 @@ from geor1.general.vlmevalkit import SUFFIXES, data_set_of, read_vlmevalkit
 from geor1.records import RecordError
 from geor1.runs.errors import ConfigError
 
-_MEGABENCH = "megabench_score*.json"
+_MEGABENCH = ("megabench_score*.json", "*data_with_scores_*.json")  # of our advice and VLMEvalKit, as published
 
 
 def import_logs(
@@ -56,8 +56,8 @@ def find_logs(suite: str, path: Path | str) -> tuple[list[Path], list[str]]:
         path: A log itself, or a folder that is searched with all its folders.
 
     Returns:
-        One log a task, the newest by the date in its name or folder, sorted; and a note for each older one left out
-        and for lmms-eval's unscored log of a MEGA-Bench task whose scores lie beside it.
+        One log a task, the newest by the date in its name or folder, sorted, without lmms-eval's own log of a
+        MEGA-Bench task whose scores lie there too; and a note for each older one left out.
 
     Raises:
         FileNotFoundError: The path is not there, or no log is below it.
@@ -73,8 +73,7 @@ def find_logs(suite: str, path: Path | str) -> tuple[list[Path], list[str]]:
         if task in newest:
             notes.append(f"{task}: older log left out: {newest[task][1].relative_to(path)}")
         newest[task] = (date, log)
-    scored = [task for task, (_, log) in newest.items() if log.suffix == ".json"]
-    for task in scored:
+    for task in [task for task, (_, log) in newest.items() if log.suffix == ".json"]:
         newest.pop(f"{task} replies", None)
     if not newest:
         raise FileNotFoundError(f"{path}: {_expected(suite)}")
@@ -83,7 +82,8 @@ def find_logs(suite: str, path: Path | str) -> tuple[list[Path], list[str]]:
 
 def _candidates(suite: str, folder: Path) -> list[tuple[str, str, Path]]:
     """(task, date, log) of everything that looks like a log of the suite."""
-    found = [(megabench_task(log), _folder_date(log), log) for log in folder.rglob(_MEGABENCH) if suite != LIGHTEVAL]
+    scored = {log for pattern in _MEGABENCH for log in folder.rglob(pattern)} if suite != LIGHTEVAL else set()
+    found = [(megabench_task(log), _folder_date(log), log) for log in scored]
     if suite == VLMEVALKIT:
         results = [log for log in folder.rglob("*_result.*") if log.suffix in SUFFIXES]
         return found + [(data_set_of(log), _folder_date(log), log) for log in results]

@@ -1,12 +1,14 @@
 """Read the scored replies of MEGA-Bench: one JSON file that its evaluator wrote, in either harness.
 
 Layout verified in lmms-eval 75571cfe ``lmms_eval/tasks/megabench/evaluator.py`` (``--output_file``) and VLMEvalKit
-e8e78f05 ``vlmeval/dataset/megabench.py`` (``megabench_score_<subset>.json``): ``data`` is a list of tasks with
+e8e78f05 ``vlmeval/dataset/megabench.py`` (``megabench_score_<subset>.json``), and on a file of
+TIGER-AI-Lab/MEGA-Bench ee324ab (``megabench/results/SI_results/Grok-2-vision-1212/data_with_scores_open.json``: 808
+queries, whose mean and mean over tasks are those of its summary): ``data`` is a list of tasks with
 ``task_name`` and ``query_response``, a list of replies with ``global_idx``, ``response``, ``correct_answer`` and
 ``scores.query`` in [0, 1]; ``summary`` is written when all are scored. A query whose fields none could be scored has
 −1, which counts as 0, as in the evaluator's own mean. lmms-eval's sample log of these tasks holds no scores.
 
-The leaderboard's figure is the mean over tasks of each task's mean. Ours is the mean over queries, with the task as
+The leaderboard's figure is the mean over tasks of each task's mean; import prints it too. What is compared is the mean over queries, with the task as
 the cluster of the bootstrap: the queries of one task are not independent.
 """
 

@@ -225,6 +225,17 @@ def test_two_runs_in_one_folder_are_refused(
     assert "another process is running there" in capsys.readouterr().err
 
 
+def test_megabench_is_imported_with_the_published_kind_of_mean(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from harness_logs import write_megabench
+
+    write_megabench(tmp_path, {"chess": [1.0], "maps": [0.0, 0.25, 0.5]}, name="data_with_scores_open.json")
+    assert main(["general", "import", "--suite", LMMS_EVAL, str(tmp_path), "--out", str(tmp_path / "s.jsonl")]) == 0
+    line = "megabench_open: n 4, query_score 43.75 of 100; mean over its 2 tasks 62.50"
+    assert capsys.readouterr().out.splitlines()[0] == line
+
+
 # --- comparing -------------------------------------------------------------------------------------------------------
 
 

@@ -21,8 +21,9 @@ def samples(
 ) -> list[GeneralSample]:
     return [
         GeneralSample(
-            suite="lmms-eval", task=task, task_version="1.0", item_id=str(item), asked=f"asked {item}",
-            metric="acc", score=float(score), group=groups[item] if groups else None, replied=True, source=f"{source} line {item + 1}",
+            suite="lmms-eval", task=task, task_version="1.0", item_id=str(item), asked=f"asked {item}", metric="acc",
+            score=float(score), group=groups[item] if groups else None, replied=True,
+            source=f"{source} line {item + 1}",
         )
         for item, score in enumerate(scores)
     ]  # fmt: skip
