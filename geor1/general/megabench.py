@@ -8,8 +8,8 @@ queries, whose mean and mean over tasks are those of its summary): ``data`` is a
 ``scores.query`` in [0, 1]; ``summary`` is written when all are scored. A query whose fields none could be scored has
 −1, which counts as 0, as in the evaluator's own mean. lmms-eval's sample log of these tasks holds no scores.
 
-The leaderboard's figure is the mean over tasks of each task's mean; import prints it too. What is compared is the mean over queries, with the task as
-the cluster of the bootstrap: the queries of one task are not independent.
+The leaderboard's figure is the mean over tasks of each task's mean; import prints it too. What is compared is the mean
+over queries, with the task as the cluster of the bootstrap: the queries of one task are not independent.
 """
 
 from __future__ import annotations
