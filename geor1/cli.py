@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from geor1.general.cli import add_general
 from geor1.runs.errors import ConfigError, MissingUpstreamError, NotebookFailedError
 from geor1.runs.launch import Executed, execute, quiet_environment
 from geor1.runs.manifest import read_manifest
@@ -195,4 +196,5 @@ def _parser() -> argparse.ArgumentParser:
     )
     add("profiles", list_profiles, "list the profiles", profile=False)
     add("where", show_where, "list folders and finished runs").add_argument("notebook", nargs="?")
+    add_general(commands)
     return parser
