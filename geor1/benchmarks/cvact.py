@@ -56,7 +56,7 @@ class CvActLayout(PairLayout):
 
 
 def utm_to_degrees(easting_m: float, northing_m: float, *, zone: int, south: bool) -> tuple[float, float]:
-    """WGS84 latitude and longitude of a UTM position, to well under a millimetre inside a zone.
+    """WGS84 latitude and longitude of a UTM position, to a millimetre inside a zone.
 
     Args:
         easting_m: With the false easting of 500 km.

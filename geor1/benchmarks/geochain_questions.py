@@ -19,35 +19,10 @@ RANKS = tuple(str(rank) for rank in range(1, N_QUESTIONS + 1))
 BINARY = ("1", "2", "3", "4", "5", "6", "7", "11", "12", "13", "14", "16", "17")
 # Geo-R1 reports "13 verifiable tasks" without a list that could be seen; two sets of exactly 13 exist.
 SUBSETS = {"all21": RANKS, "binary13": BINARY, "q5_q17": tuple(str(rank) for rank in range(5, 18))}
-TITLES = dict(
-    zip(
-        RANKS,
-        [
-            "boats",
-            "vehicles",
-            "traffic lights",
-            "flag",
-            "equator",
-            "poles",
-            "northern hemisphere",
-            "continent",
-            "driving side",
-            "country",
-            "coast",
-            "island",
-            "desert",
-            "mountains",
-            "climate",
-            "big city",
-            "small town",
-            "languages",
-            "state",
-            "city",
-            "coordinates",
-        ],
-        strict=True,
-    )
-)
+_TITLES = """
+boats, vehicles, traffic lights, flag, equator, poles, northern hemisphere, continent, driving side, country,
+coast, island, desert, mountains, climate, big city, small town, languages, state, city, coordinates"""
+TITLES = dict(zip(RANKS, (title.strip() for title in _TITLES.split(",")), strict=True))
 MAX_LANGUAGES = 5  # more are a list of guesses
 # Yes or no, then a pause, then anything but another answer.
 _OPENING = re.compile(r"\W*(yes|no)\s*(?:[,.;:!–—]|\Z)(?!\W*(?:or|and|but|maybe|yes|no)\b)", re.IGNORECASE)
