@@ -1,8 +1,8 @@
 """Where each data set comes from: what it is, size, licence, home page, and its files or what to do to get them.
 
 Sizes and checksums are given where they were seen; a file without a checksum is locked to what came first (see
-:mod:`geor1.benchmarks.fetch`). Addresses of files whose page could not be opened while this was written are marked
-so: a changed address ends in a clear error and the way to fetch by hand.
+:mod:`geor1.benchmarks.fetch`). An address that has changed ends in a clear error that names the file and the place to
+put it by hand.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from geor1.runs.errors import ConfigError, did_you_mean
 _RAW = "https://raw.githubusercontent.com"
 _HUGGING_FACE = "https://huggingface.co/datasets"
 _GEOCHAIN = f"{_RAW}/sahitiy/geochain/89f0d2fbb5242df2d2d831f347c9e137dfd43d36"
-_IMAGEO = f"{_RAW}/Lingyao1219/benchmark-reverse-geocoding"
+_IMAGEO = f"{_RAW}/Lingyao1219/benchmark-reverse-geocoding/9a276f0c4e46a13d59ace543f61426ddbcfb5a3a"
 _IMAGEO_PHOTOS = "Photos: https://doi.org/10.5281/zenodo.16670471; unpack them anywhere below the folder."
 
 
@@ -59,15 +59,15 @@ class DataSet:
     by_hand: str = ""
 
 
-def _imageo(name: str, number: int, about: str, size: str, commit: str, folder: str) -> DataSet:
+def _imageo(name: str, number: int, about: str, n_bytes: int, sha256: str) -> DataSet:
     file = f"dataset{number}_info.csv"
     return DataSet(
         name=name,
         about=about,
         licence="none stated",
         home="https://github.com/Lingyao1219/benchmark-reverse-geocoding",
-        size=size,
-        files=(DataFile(file, f"{_IMAGEO}/{commit}/{folder}/{file}"),),
+        size=f"{n_bytes / 1e6:.2g} MB of labels",
+        files=(DataFile(file, f"{_IMAGEO}/data/{file}", n_bytes, sha256),),
         by_hand=_IMAGEO_PHOTOS,
     )
 
@@ -107,25 +107,22 @@ _SETS = (
         "imageo-gss",
         1,
         "address and coordinates of 6,152 street scenes (labels)",
-        "",
-        "e593e56f4d020f7d5bea8d3be7ff6dac9bb166d5",
-        "analysis",
+        2378308,
+        "b366aebfe4ae0a4d79d8321bb8cf75d484150802cc2f54575608614e232a5716",
     ),
     _imageo(
         "imageo-upc",
         2,
         "address and coordinates of 2,928 places in the United States (labels)",
-        "2.7 MB of labels",
-        "e593e56f4d020f7d5bea8d3be7ff6dac9bb166d5",
-        "analysis",
+        2676303,
+        "fa2a8fbdcf85bae44c8459c13778ac266514ca434a1ebe9002120e27fcab79be",
     ),
     _imageo(
         "imageo-pcw",
         3,
         "address and coordinates of 270 private photos (labels)",
-        "0.04 MB of labels",
-        "9a276f0c4e46a13d59ace543f61426ddbcfb5a3a",
-        "data",
+        37935,
+        "4a4ac38e9266d1f7e084571094de5bfbbde5904c6a22183ca0b7b004a12e0616",
     ),
     DataSet(
         name="mp16-reason",
@@ -223,6 +220,8 @@ _SETS = (
                 "VIGOR_Chicago.json",
                 f"{_RAW}/IntMeGroup/GeoX-Bench/89d40cf864c350ade456a1f8e6932960125c7a50/Dataset_Index/"
                 "LocationSelection/VIGOR_Chicago.json",
+                159315,
+                "cfaf9f1c18bf8c10c6be6af2302a6b14c989a40fef51c81f510122d446772377",
             ),
         ),
         by_hand="Images: gather them from the five data sets as the home page says.",

@@ -142,10 +142,13 @@ def _continue(url: str, part: Path) -> None:
         if response.headers.get_content_type() == "text/html" and not url.endswith((".html", ".htm")):
             raise FetchError(f"{url}: a web page came instead of the file (a login, perhaps); open it in a browser")
         _require_room(part, total - start if total is not None else 0)
-        tag_file.write_text(_validator(response), encoding="utf-8")
+        if start and _validator(response) != tag:
+            part.unlink()
+            raise ConnectionError("the file changed while it was fetched")
         with part.open("r+b" if start else "wb") as out:
             out.seek(start)
             out.truncate()
+            tag_file.write_text(_validator(response), encoding="utf-8")  # not before the old bytes are gone
             while chunk := response.read(_CHUNK_BYTES):
                 out.write(chunk)
             size = out.tell()

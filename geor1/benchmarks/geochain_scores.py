@@ -8,25 +8,21 @@ An image that was not answered, or not usably, counts as wrong.
 from __future__ import annotations
 
 import dataclasses
-import functools
-import operator
-from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from geor1.answers import Coordinates, ParseFailure
-from geor1.benchmarks.geochain import CITIES, EQUATOR_DEG
+from geor1.answers import ParseFailure
+from geor1.benchmarks.geochain_chain import Consistency, chain_checks
 from geor1.benchmarks.geochain_questions import SUBSETS, TITLES, parse, truth
 from geor1.benchmarks.items import MISSING, BenchmarkError, Item, Reply, replies_by_key
 from geor1.benchmarks.location import predict_locations
-from geor1.benchmarks.names import country_name
 from geor1.evaluation.geolocation import GeolocationScore, score_geolocation
 from geor1.evaluation.statistics import FloatArray, Interval, bootstrap_interval, wilson_interval
 from geor1.geodesy import haversine_km
-from geor1.world.gazetteer import cities
 
 RADIUS_KM = 25.0  # coordinates within this count as right; the benchmark names no radius, 25 km is "the city"
 OTHER = "other"  # an answer that is none of the true labels of its question
@@ -70,21 +66,6 @@ class SliceScore:
     n: int
     pass_score: Interval
     majority: float | None
-
-
-@dataclasses.dataclass(frozen=True)
-class Consistency:
-    """Images where two answers of a chain could be held against each other, and where they agree (Wilson interval).
-
-    Attributes:
-        check: Which answers.
-        n: Images where both were usable.
-        agree: None where n is 0.
-    """
-
-    check: str
-    n: int
-    agree: Interval | None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -155,21 +136,15 @@ def score(
     given = replies_by_key(replies, items)
     ranks = SUBSETS[subset]
     parsed = [_parsed(item, given, ranks) for item in items]
-    right = np.array(
-        [
-            [is_right(rank, row[rank], item, radius_km) for rank in ranks]
-            for item, row in zip(items, parsed, strict=True)
-        ]
-    )
+    answered = zip(items, parsed, strict=True)
+    right = np.array([[is_right(rank, row[rank], item, radius_km) for rank in ranks] for item, row in answered])
     questions = tuple(_question(rank, items, parsed, right[:, column]) for column, rank in enumerate(ranks))
     macro = [one for one in questions if one.mcc is not None]
-    passed = bootstrap_interval(
-        right.mean(axis=1), clusters=[item.cluster for item in items], resamples=resamples, seed=seed
-    )
+    clusters = [item.cluster for item in items]
+    passed = bootstrap_interval(right.mean(axis=1), clusters=clusters, resamples=resamples, seed=seed)
     location = None
     if "21" in ranks:
         predictions = predict_locations(items, given, "21", parse, model)
-        clusters = [item.cluster for item in items]
         location = score_geolocation(predictions, clusters=clusters, resamples=resamples, seed=seed)
     return GeoChainScore(
         model=model,
@@ -183,11 +158,29 @@ def score(
         macro_f1=_mean([one.macro_f1 for one in macro]),
         mcc=_mean([one.mcc for one in macro]),
         macro_over=tuple(one.rank for one in macro),
-        single_class=tuple(rank for rank in ranks if rank != "21" and len({item.truth[rank] for item in items}) == 1),
+        single_class=tuple(one.rank for one in questions if one.majority == 1.0),
         slices=_slices(items, right, ranks, resamples, seed),
         consistency=tuple(chain_checks(parsed)),
         location=location,
     )
+
+
+def rows(scored: GeoChainScore) -> list[dict[str, Any]]:
+    """One row a question, for :func:`geor1.runs.scores.format_table`; every accuracy beside its majority rate."""
+    return [
+        {
+            "question": f"{one.rank} {one.title}",
+            "n": one.n,
+            "unanswered": sum(one.failures.values()),
+            "accuracy": one.accuracy.estimate,
+            "interval": (one.accuracy.low, one.accuracy.high),
+            "majority": one.majority,
+            "balanced_accuracy": one.balanced_accuracy,
+            "macro_f1": one.macro_f1,
+            "mcc": one.mcc,
+        }
+        for one in scored.questions
+    ]
 
 
 def is_right(rank: str, answer: Any, item: Item, radius_km: float = RADIUS_KM) -> bool:
@@ -244,60 +237,6 @@ def _mcc(hits: float, true: FloatArray, said: FloatArray) -> float:
     n = true.sum()
     spread = (n * n - (true * true).sum()) * (n * n - (said * said).sum())
     return float((hits * n - (true * said[:-1]).sum()) / np.sqrt(spread)) if spread > 0 else 0.0
-
-
-def chain_checks(parsed: Sequence[Mapping[str, Any]]) -> list[Consistency]:
-    """Whether answers of one chain agree with each other, right or wrong.
-
-    Args:
-        parsed: One image's answers by rank each; questions that were not asked are absent.
-
-    Returns:
-        Big city against small town (the labels are exact opposites), continent against country (of the benchmark's
-        countries; Russia is in Europe and Asia), equator and hemisphere against the coordinates.
-    """
-    votes: dict[str, list[bool]] = {check: [] for check in _CHECKS}
-    for row in parsed:
-        usable = {rank: answer for rank, answer in row.items() if not isinstance(answer, ParseFailure)}
-        for check, (ranks, agree) in _CHECKS.items():
-            if all(rank in usable and usable[rank] != MISSING for rank in ranks):
-                verdict = agree(*(usable[rank] for rank in ranks))
-                if verdict is not None:
-                    votes[check].append(verdict)
-    return [
-        Consistency(check, len(verdicts), wilson_interval(sum(verdicts), len(verdicts)) if verdicts else None)
-        for check, verdicts in votes.items()
-    ]
-
-
-@functools.cache
-def _continents() -> dict[str, set[str]]:
-    """Continents of the countries that the benchmark or the gazetteer knows, by folded usual name."""
-    known: dict[str, set[str]] = defaultdict(set)
-    for place in (*CITIES.values(), *cities()):
-        known[country_name(place.country)].add(place.continent)
-    return dict(known)
-
-
-def _continent_agrees(continent: str, country: str) -> bool | None:
-    known = _continents().get(country)
-    return None if known is None else continent in known
-
-
-def _equator_agrees(near: str, position: Coordinates) -> bool:
-    return (near == "Yes") == (abs(position.latitude_deg) < EQUATOR_DEG)
-
-
-def _hemisphere_agrees(northern: str, position: Coordinates) -> bool:
-    return (northern == "Yes") == (position.latitude_deg > 0)
-
-
-_CHECKS: dict[str, tuple[tuple[str, str], Callable[..., bool | None]]] = {
-    "big city against small town (16, 17)": (("16", "17"), operator.ne),
-    "continent against country (8, 10)": (("8", "10"), _continent_agrees),
-    "equator against coordinates (5, 21)": (("5", "21"), _equator_agrees),
-    "hemisphere against coordinates (7, 21)": (("7", "21"), _hemisphere_agrees),
-}
 
 
 def _parsed(item: Item, given: Mapping[tuple[str, str], str], ranks: Sequence[str]) -> Answers:

@@ -38,7 +38,7 @@ from geor1.records import Prediction
 
 QUESTION = "address"
 FILES = {"imageo-gss": "dataset1_info.csv", "imageo-upc": "dataset2_info.csv", "imageo-pcw": "dataset3_info.csv"}
-PLACEHOLDER = (28.64789, 180.0)  # two rows of UPC, in Boston and Douglas
+PLACEHOLDER = (28.6478898, 180.0)  # two rows of UPC, in Boston and Douglas
 PROMPT = (
     f"Photo: {IMAGE_MARKER} You locate photos. Find out where this one was taken, and reply with one JSON object and "
     "nothing else. Work in three parts. image_information: say of the scene its environment (indoor or outdoor), "
@@ -52,7 +52,7 @@ PROMPT = (
     '"address": {"street": …, "city": …, "state": …, "country": …}, "coordinates": {"latitude": …, "longitude": …}}}'
 )
 _POSTCODE_FOR_CITY = re.compile(r"^[A-Z]{2} \d{5}(?:-\d{4})?$")
-_FLOAT_FORM = re.compile(r"^\d+(?:\.\d+)?[eE]\+?\d+$|^\d+\.0$")
+_ROUNDED = re.compile(r"^\d+0{6}\.0$|^\d+(?:\.\d+)?[eE]\+?\d+$")  # a spreadsheet kept six digits of an id
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,7 +83,7 @@ class ImageoScore:
     """Scores of one model, every labelled photo counted.
 
     Attributes:
-        location: Distances; intervals by bootstrap over 0.01° cells.
+        location: Distances; intervals by bootstrap over clusters.
         strict: What :func:`geor1.evaluation.imageo.imageo_strict` gives (cities, countries, medians).
         flags: Photos among those scored by label defect.
     """
@@ -96,8 +96,9 @@ class ImageoScore:
 def load_gss(folder: Path | str) -> list[Item]:
     """Global street scenes: 6,152 rows of ``dataset1_info.csv``.
 
-    Slices: country, city, continent, source, split, lighting, weather, view. Flags: ``excel_damage`` (an id that a
-    spreadsheet turned into a number, or a sequence named ``#NAME?``), ``shared_coordinates``, ``no_image``.
+    Slices: country, city, continent, source, split, lighting, weather, view. Flags, the first two a spreadsheet's
+    doing: ``orig_id_rounded`` (the photo's id at its source has lost its last digits), ``sequence_unknown`` (it reads
+    ``#NAME?``), ``shared_coordinates``, ``no_image``. Cluster = sequence, or 0.01° cell where it is unknown.
 
     Raises:
         BenchmarkError: The file does not fit.
@@ -238,7 +239,7 @@ def _load(
                 latitude_deg=position[0],
                 longitude_deg=position[1],
                 slices={key: value for key, value in slices_of(row).items() if value},
-                cluster=cell_label(*position),
+                cluster=cell_label(*position) if row.get("sequence_id")[:1] in ("", "#") else row["sequence_id"],
                 flags=(*flags_of(row), *shared, *missing),
             )
         )
@@ -252,8 +253,8 @@ def _gss_slices(row: Row) -> dict[str, str]:
 
 
 def _gss_flags(row: Row) -> list[str]:
-    damaged = row["sequence_id"].startswith("#") or _FLOAT_FORM.match(row["orig_id"])
-    return ["excel_damage"] if damaged else []
+    flags = ["orig_id_rounded"] if _ROUNDED.match(row["orig_id"]) else []
+    return [*flags, "sequence_unknown"] if row["sequence_id"].startswith("#") else flags
 
 
 def _text_flags(row: Row) -> list[str]:

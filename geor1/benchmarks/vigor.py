@@ -91,6 +91,9 @@ class VigorLayout(PairLayout):
         positives = {f"{self.source}/{entry.name}": entry.satellite for entry in self.published()}
         shown = self.shown_tiles()
         for question in questions:
+            strange = {question.pair_id, *(option.pair_id for option in question.candidates)} - set(positives)
+            if strange:
+                raise BenchmarkError(f"question {question.question_id!r}: {sorted(strange)} are no pairs of VIGOR")
             for option in question.candidates:
                 if option.letter != question.answer and positives[option.pair_id] in shown[question.pair_id]:
                     raise BenchmarkError(

@@ -81,7 +81,7 @@ def server() -> Iterator[Behaviour]:
     handler = type("One", (Handler,), {"behaviour": behaviour})
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as running:
         behaviour.url = f"http://127.0.0.1:{running.server_address[1]}/a.bin"
-        thread = threading.Thread(target=running.serve_forever, daemon=True)
+        thread = threading.Thread(target=running.serve_forever, args=(0.01,), daemon=True)
         thread.start()
         yield behaviour
         running.shutdown()
@@ -258,8 +258,10 @@ def test_catalogue_is_complete_and_safe() -> None:
 
 
 def test_checksums_are_those_of_the_real_files(real_data: Path) -> None:
-    for file in DATA_SETS["geochain"].files:
-        data = (real_data / "geochain" / file.path).read_bytes()
+    places = {file: real_data / "geochain" / file.path for file in DATA_SETS["geochain"].files}
+    places[DATA_SETS["imageo-pcw"].files[0]] = real_data / "imageo" / "pcw_labels.csv"
+    for file, place in places.items():
+        data = place.read_bytes()
         assert (len(data), hashlib.sha256(data).hexdigest()) == (file.n_bytes, file.sha256)
 
 

@@ -16,9 +16,11 @@ from PIL import Image
 
 from geor1.answers import Coordinates, ParseFailure
 from geor1.benchmarks import geochain
+from geor1.benchmarks.geochain_chain import chain_checks
 from geor1.benchmarks.geochain_questions import BINARY, SUBSETS, parse, prompts, truth
-from geor1.benchmarks.geochain_scores import chain_checks, macro_metrics, majority_rate, score
+from geor1.benchmarks.geochain_scores import macro_metrics, majority_rate, rows, score
 from geor1.benchmarks.items import BenchmarkError, Item, Reply, select
+from geor1.runs.scores import format_table
 
 # EVALUATION of the published files: share of the most common label, per cent as printed.
 MAJORITY = {
@@ -233,6 +235,11 @@ def test_scores_by_hand(small: Path) -> None:
     assert scored.pass_score.estimate == pytest.approx(2 / 63) == scored.accuracy
     assert scored.location.n_missed == 1 and scored.location.failures == {"missing": 1}
     assert scored.location.accuracy_at_km[200.0].estimate == pytest.approx(2 / 3)
+    table = rows(scored)
+    assert [row["question"] for row in table][6] == "7 northern hemisphere" and table[6]["unanswered"] == 2
+    (line,) = [line for line in format_table(table).splitlines() if line.startswith("7 northern")]
+    numbers = "3 2 0.333 0.061 … 0.792 0.667 0.500 0.500 0.500"  # n, unanswered, accuracy … MCC
+    assert " ".join(line.split()) == f"7 northern hemisphere {numbers}"
     hemisphere = scored.consistency[3]
     assert (hemisphere.n, hemisphere.agree.estimate) == (1, 1.0)
     wide = score(items, said, model="m", radius_km=200.0, resamples=50)

@@ -196,6 +196,8 @@ def test_questions_with_a_semi_positive_are_refused(vigor: Path) -> None:
     layout.check_questions([question("Chicago0", "Chicago2", "Chicago3")])
     with pytest.raises(BenchmarkError, match="question 'q': option B also shows the panorama's spot"):
         layout.check_questions([question("Chicago0", "Chicago1", "Chicago3")])
+    with pytest.raises(BenchmarkError, match=r"'vigor/Chicago/elsewhere'. are no pairs of VIGOR"):
+        layout.check_questions([question("Chicago0", "elsewhere", "Chicago3")])
 
 
 def test_vigor_that_does_not_fit(vigor: Path, tmp_path: Path) -> None:
