@@ -1,4 +1,4 @@
-"""The command ``geor1``: run a notebook, all of them, all of them at several seeds; list profiles and runs.
+"""The command ``geor1``: run a notebook, all of them, all of them at several seeds; list profiles, runs and data sets.
 
 Exit codes: 0 done; 1 a notebook failed, the disk is full or a manifest is damaged; 2 the command asks for something
 that does not exist (notebook, profile, parameter) or gives a value of the wrong type.
@@ -117,6 +117,24 @@ def show_where(options: argparse.Namespace) -> None:
             print(f"{run.manifest['started']}  {minutes:6.1f} min  {_seeds(run.manifest):<10} {run.path}")
 
 
+def list_data(_: argparse.Namespace) -> None:
+    """``geor1 data list``: public data sets, with size, licence and home page."""
+    from geor1.benchmarks.catalogue import DATA_SETS
+
+    for data in DATA_SETS.values():
+        how = "" if data.files else "by hand"
+        print(f"{data.name:<12} {data.about}\n{'':<12} {'; '.join(filter(None, (data.size, data.licence, how)))}")
+        print(f"{'':<12} {data.home}")
+
+
+def fetch_data(options: argparse.Namespace) -> None:
+    """``geor1 data fetch``: one public data set, whole or not at all."""
+    from geor1.benchmarks.catalogue import data_set
+    from geor1.benchmarks.fetch import fetch
+
+    fetch(data_set(options.name), options.to, accept_licence=options.accept_licence)
+
+
 def _run_all(options: argparse.Namespace, seed: int) -> dict[str, Executed]:
     done = {}
     for number, stage in enumerate(STAGES, start=1):
@@ -197,4 +215,18 @@ def _parser() -> argparse.ArgumentParser:
     add("profiles", list_profiles, "list the profiles", profile=False)
     add("where", show_where, "list folders and finished runs").add_argument("notebook", nargs="?")
     add_general(commands)
+    _add_data(commands)
     return parser
+
+
+def _add_data(commands: Any) -> None:
+    """The subcommands of ``geor1 data``."""
+    text = "public data sets: list them, fetch one"
+    data = commands.add_parser("data", help=text, description=text).add_subparsers(required=True, metavar="action")
+    listed = data.add_parser("list", help="what there is, its licence and home page")
+    listed.set_defaults(command=list_data)
+    fetched = data.add_parser("fetch", help="fetch one, resuming what was begun, and check it")
+    fetched.set_defaults(command=fetch_data)
+    fetched.add_argument("name", help="as listed")
+    fetched.add_argument("--to", required=True, metavar="DIR", help="folder of all data sets")
+    fetched.add_argument("--accept-licence", action="store_true", help="you have read the licence and accept it")

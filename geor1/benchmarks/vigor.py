@@ -1,0 +1,138 @@
+"""VIGOR: panoramas and overlapping satellite tiles of four cities.
+
+Layout (Jeff-Zilence/VIGOR; tudelft-iv/SliceMatch README): ``<City>/panorama/<id>,<latitude>,<longitude>,.jpg``,
+``<City>/satellite/satellite_<latitude>_<longitude>.png``, and lists ``splits/<City>/pano_label_balanced.txt`` with 13
+cells a line, separated by white space: panorama, then four times tile, offset, offset. The first tile is the positive,
+the other three are **semi-positives**: neighbouring tiles that also show the spot, only farther from their centre. A
+semi-positive is never a negative here: :meth:`VigorLayout.negative_rule` keeps them apart by distance, and
+:meth:`VigorLayout.check_questions` proves it of the questions made.
+
+How we differ: only the cross-area protocol (train New York and Seattle, test Chicago and San Francisco), since the
+same-area one puts every city in both splits.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import ClassVar
+
+from geor1.benchmarks.items import BenchmarkError
+from geor1.benchmarks.pair_layouts import PairEntry, PairLayout, decimal, read_cells
+from geor1.geodesy import haversine_km
+from geor1.records import Question
+from geor1.synthesis.negatives import NegativeRule
+
+_CITIES = {
+    "NewYork": ("New York", "train"),
+    "Seattle": ("Seattle", "train"),
+    "Chicago": ("Chicago", "test"),
+    "SanFrancisco": ("San Francisco", "test"),
+}
+_TILES = (1, 4, 7, 10)  # cells with tile names: the positive and three semi-positives
+_MARGIN_M = 1.0
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class VigorLayout(PairLayout):
+    """VIGOR.
+
+    Attributes:
+        labels: ``splits`` as published, or ``splits__corrected`` (SliceMatch: the offsets put right; same tiles).
+    """
+
+    source: ClassVar[str] = "vigor"
+    labels: str = "splits"
+
+    def published(self) -> Iterator[PairEntry]:
+        """See :meth:`PairLayout.published`."""
+        for _, entry, _ in self._labelled():
+            yield entry
+
+    def shown_tiles(self) -> dict[str, frozenset[str]]:
+        """Tiles that show the spot of each panorama: its positive and its semi-positives.
+
+        Returns:
+            Pair id -> paths of tiles below the root.
+        """
+        return {f"{self.source}/{entry.name}": tiles for _, entry, tiles in self._labelled()}
+
+    def negative_rule(self, *, max_radius_m: float = 4000.0, difficulty: str = "mixed") -> NegativeRule:
+        """A rule for negatives under which no tile that shows the spot is offered as one.
+
+        Its least separation is that of :class:`NegativeRule`, or more where two panoramas farther apart share a tile.
+
+        Args:
+            max_radius_m: As in the rule.
+            difficulty: As in the rule.
+        """
+        labelled = [(entry, tiles) for _, entry, tiles in self._labelled()]
+        by_positive: dict[str, list[PairEntry]] = defaultdict(list)
+        for entry, _ in labelled:
+            by_positive[entry.satellite].append(entry)
+        farthest_m = max(
+            (_apart_m(entry, other) for entry, tiles in labelled for tile in tiles for other in by_positive[tile]),
+            default=0.0,
+        )
+        least = max(NegativeRule().min_separation_m, farthest_m + _MARGIN_M)
+        return NegativeRule(min_separation_m=least, max_radius_m=max(max_radius_m, 2 * least), difficulty=difficulty)
+
+    def check_questions(self, questions: Iterable[Question]) -> None:
+        """Make sure that no negative of a question shows its panorama's spot.
+
+        Args:
+            questions: Made of this data set's pairs.
+
+        Raises:
+            BenchmarkError: One does.
+        """
+        positives = {f"{self.source}/{entry.name}": entry.satellite for entry in self.published()}
+        shown = self.shown_tiles()
+        for question in questions:
+            strange = {question.pair_id, *(option.pair_id for option in question.candidates)} - set(positives)
+            if strange:
+                raise BenchmarkError(f"question {question.question_id!r}: {sorted(strange)} are no pairs of VIGOR")
+            for option in question.candidates:
+                if option.letter != question.answer and positives[option.pair_id] in shown[question.pair_id]:
+                    raise BenchmarkError(
+                        f"question {question.question_id!r}: option {option.letter} also shows the panorama's spot; "
+                        "make the questions with VigorLayout.negative_rule()"
+                    )
+
+    def _labelled(self) -> Iterator[tuple[str, PairEntry, frozenset[str]]]:
+        """Place in the list, pair, and all tiles that show the panorama's spot."""
+        suffix = "__corrected" if self.labels.endswith("__corrected") else ""
+        for folder, (city, split) in _CITIES.items():
+            path = Path(self.root) / self.labels / folder / f"pano_label_balanced{suffix}.txt"
+            for where, cells in read_cells(path, 13, None):
+                tiles = [f"{folder}/satellite/{cells[index]}" for index in _TILES]
+                yield where, _entry(where, cells[0], tiles[0], folder, city, split), frozenset(tiles)
+
+
+def _entry(where: str, panorama: str, tile: str, folder: str, city: str, split: str) -> PairEntry:
+    parts = panorama.split(",")
+    if len(parts) != 4:
+        raise BenchmarkError(f"{where}, column 1: expected <id>,<latitude>,<longitude>,.jpg, got {panorama!r}")
+    return PairEntry(
+        name=f"{folder}/{parts[0]}",
+        ground=f"{folder}/panorama/{panorama}",
+        satellite=tile,
+        split=split,
+        latitude_deg=decimal(where, "1 (latitude)", parts[1], 90.0),
+        longitude_deg=decimal(where, "1 (longitude)", parts[2], 180.0),
+        city=city,
+        country="United States",
+        country_code="US",
+    )
+
+
+def _apart_m(first: PairEntry, second: PairEntry) -> float:
+    distance_km = haversine_km(
+        lat1=first.latitude_deg,  # type: ignore[arg-type]
+        lon1=first.longitude_deg,  # type: ignore[arg-type]
+        lat2=second.latitude_deg,  # type: ignore[arg-type]
+        lon2=second.longitude_deg,  # type: ignore[arg-type]
+    )
+    return float(distance_km) * 1000
