@@ -100,6 +100,7 @@ class ServerBackend:
         self._opener = urllib.request.build_opener(_NoRedirect())
         self._waits = random.Random()  # of the waits alone, so no result depends on it
         self._stopped = threading.Event()
+        self._failed_in_a_row = 0
         self._asking_models = threading.Lock()
         self._extras: dict[str, Any] | None = None
 
@@ -113,7 +114,6 @@ class ServerBackend:
         numbered = enumerate(requests)
         running: dict[concurrent.futures.Future[Completion], int] = {}
         fatal: Exception | None = None
-        failed_in_a_row = 0
         self._stopped.clear()
         executor = concurrent.futures.ThreadPoolExecutor(self._concurrency, thread_name_prefix="ask")
         try:
@@ -132,10 +132,11 @@ class ServerBackend:
                 done, _ = concurrent.futures.wait(running, return_when=concurrent.futures.FIRST_COMPLETED)
                 finished, error = _collect(done, running)
                 for _, completion in finished:
-                    failed_in_a_row = failed_in_a_row + 1 if completion.failure in PASSING_FAILURES else 0
+                    passing = completion.failure in PASSING_FAILURES
+                    self._failed_in_a_row = self._failed_in_a_row + 1 if passing else 0
                 if finished:
                     yield finished
-                fatal = fatal or error or self._gone(failed_in_a_row, finished)
+                fatal = fatal or error or self._gone(finished)
                 if fatal is not None:
                     self._stopped.set()  # those waiting to try again give up now
         finally:
@@ -144,11 +145,11 @@ class ServerBackend:
         if fatal is not None:
             raise fatal
 
-    def _gone(self, failed_in_a_row: int, finished: Finished) -> BackendError | None:
-        if failed_in_a_row < _GIVE_UP_AFTER:
+    def _gone(self, finished: Finished) -> BackendError | None:
+        if self._failed_in_a_row < _GIVE_UP_AFTER or not finished:
             return None
         return BackendError(
-            f"{self.url}: {failed_in_a_row} requests in a row failed at each of {self._max_attempts} attempts "
+            f"{self.url}: {self._failed_in_a_row} requests in a row failed at each of {self._max_attempts} attempts "
             f"(the last: {finished[-1][1].detail}); see to the server and run the same command again: what is done is "
             "kept"
         )

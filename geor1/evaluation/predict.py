@@ -19,12 +19,12 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from geor1.answers import ParseFailure, check_facts, geolocation_prompt, pairing_prompt, stated_facts
+from geor1.answers import ParseFailure, check_facts, geolocation_prompt, pairing_prompt
 from geor1.evaluation import pairing
 from geor1.evaluation.backends import REFUSED, Backend, Completion, Request, RequestFailure
 from geor1.evaluation.images import grey, load_image, pixels_sha256
 from geor1.evaluation.journal import FAILURES, Key, PredictionJournal
-from geor1.evaluation.reading import geolocation_fields, pairing_fields, place_names
+from geor1.evaluation.reading import chain_facts, geolocation_fields, pairing_fields, place_names
 from geor1.records import Prediction, Question
 from geor1.runs import Progress
 
@@ -326,5 +326,5 @@ def _fact_fields(job: _Job, base: Prediction) -> dict[str, int]:
     if job.condition != "normal":
         return {}
     of_tiles = {c.letter: c.facts for c in job.question.candidates} if job.task == "pairing" else {}
-    check = check_facts(stated_facts(base.raw), job.question.facts, of_tiles)
+    check = check_facts(chain_facts(base.raw), job.question.facts, of_tiles)
     return {"facts_stated": check.n_stated, "facts_true": check.n_true}

@@ -1,7 +1,8 @@
 """From a completion to the parsed fields of a prediction; a completion that cannot be used gets a status, no exception.
 
 Completions are data: nothing in them is evaluated. An answer block longer than :data:`MAX_ANSWER_CHARS` is not an
-answer and is not searched for one, which bounds the time that any text can take.
+answer and is not searched for one, and facts are read from the first :data:`MAX_CHAIN_CHARS` alone, which bounds the
+time that any text can take.
 """
 
 from __future__ import annotations
@@ -9,12 +10,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from geor1.answers import ParseFailure, answer_block, parse_choice, parse_coordinates, stated_facts
+from geor1.answers import ParseFailure, StatedFact, answer_block, parse_choice, parse_coordinates, stated_facts
 
 MAX_ANSWER_CHARS = 4000
 """Characters of an answer block that are read; the longest real ones are a few hundred."""
 ANSWER_TOO_LONG = "answer_too_long"
 """Status of a completion whose answer block is longer."""
+MAX_CHAIN_CHARS = 20_000
+"""Characters of a completion in which facts are looked for."""
 
 
 def pairing_fields(completion: str, letters: Sequence[str]) -> dict[str, Any]:
@@ -47,8 +50,15 @@ def geolocation_fields(completion: str) -> dict[str, Any]:
 
 def place_names(completion: str) -> dict[str, str | None]:
     """``country`` and ``city`` as the chain of thought states them, None where it does not."""
-    names = {fact.key: fact.value for fact in stated_facts(completion) if fact.subject == "ground"}
+    names = {fact.key: fact.value for fact in chain_facts(completion) if fact.subject == "ground"}
     return {"country": names.get("country"), "city": names.get("city")}
+
+
+def chain_facts(completion: str) -> list[StatedFact]:
+    """Facts that a completion states, as :func:`geor1.answers.stated_facts`; of an endless one, its first sentences."""
+    if len(completion) > MAX_CHAIN_CHARS:
+        completion = completion[:MAX_CHAIN_CHARS].rpartition(" . ")[0]
+    return stated_facts(completion)
 
 
 def _is_too_long(completion: str) -> bool:

@@ -53,9 +53,8 @@ def run_evaluation(
 ) -> Path:
     """Evaluate models side by side. A killed run is started again: what was generated already is kept.
 
-    Every completion is added to ``generations.jsonl`` as it comes, errors and completions under earlier parameters,
-    prompts, images or weights included. The report is made from those alone that belong to this call, in an order that
-    does not depend on theirs.
+    Every completion is added to ``generations.jsonl`` as it comes. The report is made from those alone that belong to
+    this call's parameters, prompts, images and weights, in an order that does not depend on theirs.
 
     Args:
         config: What to ask, and whom.
@@ -84,10 +83,7 @@ def run_evaluation(
     data, run_dir = Path(data), Path(run_dir)
     run_dir.mkdir(parents=True, exist_ok=True)
     questions = draw(_questions(data / "questions_test.jsonl"), config.n_questions, config.seed)
-    real_dir, real = _real_questions(data, Path(pairs_dir) if pairs_dir else None)
-    shared = {q.question_id for q in questions} & {q.question_id for q in real}
-    if shared:
-        raise RecordError(f"question id {sorted(shared)[0]!r} is in the test and the real questions; ids must differ")
+    real_dir, real = _real_questions(data, Path(pairs_dir) if pairs_dir else None, questions)
     predictions: list[Prediction] = []
     with _only_writer(run_dir):
         journal = PredictionJournal(run_dir / GENERATIONS)
@@ -283,10 +279,15 @@ def _questions(path: Path) -> list[Question]:
     return questions
 
 
-def _real_questions(data: Path, pairs_dir: Path | None) -> tuple[Path, list[Question]]:
+def _real_questions(data: Path, pairs_dir: Path | None, questions: Sequence[Question]) -> tuple[Path, list[Question]]:
     """Questions from real pairs with the folder their images are in: ``pairs_dir`` first, else beside the test ones."""
     if pairs_dir is None:
         path = data / "questions_real.jsonl"
-        return data, read_jsonl(path, Question) if path.is_file() else []
-    named = pairs_dir / "questions_real.jsonl"
-    return pairs_dir, _questions(named if named.is_file() else pairs_dir / "questions_test.jsonl")
+        real = read_jsonl(path, Question) if path.is_file() else []
+    else:
+        named = pairs_dir / "questions_real.jsonl"
+        real = _questions(named if named.is_file() else pairs_dir / "questions_test.jsonl")
+    shared = {q.question_id for q in questions} & {q.question_id for q in real}
+    if shared:
+        raise RecordError(f"question id {sorted(shared)[0]!r} is in the test and the real questions; ids must differ")
+    return pairs_dir or data, real

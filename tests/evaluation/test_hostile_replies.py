@@ -16,18 +16,19 @@ import geor1.answers
 from geor1.answers import Coordinates, ParseFailure, StatedFact, parse_choice, parse_coordinates, stated_facts
 from geor1.evaluation import json_replies
 from geor1.evaluation.json_replies import find_object
-from geor1.evaluation.reading import ANSWER_TOO_LONG, geolocation_fields, pairing_fields, place_names
+from geor1.evaluation.reading import ANSWER_TOO_LONG, chain_facts, geolocation_fields, pairing_fields, place_names
 
 LONGEST_S = 0.2  # of processor time a text
 LETTERS = "ABCDE"
 STATUSES = {failure.value for failure in ParseFailure} | {ANSWER_TOO_LONG}
 PIECES = (
-    "<think>", "</think>", "<answer>", "</answer>", "< answer >", "</ answer", "<b>", "</b>", "&lt;b&gt;", "{", "}", "[", "]",
-    '"', "'", ":", ",", "lat", '{"lat": 1', "```json", "```", "None", "True", "\\", "\\u0041", "A", "B", "or", "not", "(C)", "**D**",
-    "either", "image", "all but", "e.g.", "I", "a", "23", "-102", "1e999", "9" * 400, ".", "°", "33°52'10\" S", "N", "west", "latitude",
-    "longitude:", "km", "−", "½", "٣", "Ⓐ", "🅰", "ﷺ", "\u0301", "\u202e", "\x00", "\ud800", "\n", "\r\n", "\u2028", "\t", " ",
-    "north", "ground", "water", "same", "other", "matches", "so tile", "country", "city", "climate", "hemisphere",
-    "__import__('os').system('echo')", "eval(", "${7*7}", "%s%n", "<|im_end|>", "<image>",
+    "<think>", "</think>", "<answer>", "</answer>", "< answer >", "</ answer", "<b>", "</b>", "&lt;b&gt;", "{", "}",
+    "[", "]", '"', "'", ":", ",", "lat", '{"lat": 1', "```json", "```", "None", "True", "\\", "\\u0041", "A", "B",
+    "or", "not", "(C)", "**D**", "either", "image", "all but", "e.g.", "I", "a", "23", "-102", "1e999", "9" * 400,
+    ".", "°", "33°52'10\" S", "N", "west", "latitude", "longitude:", "km", "−", "½", "٣", "Ⓐ", "🅰", "ﷺ", "\u0301",
+    "\u202e", "\x00", "\ud800", "\n", "\r\n", "\u2028", "\t", " ", "north", "ground", "water", "same", "other",
+    "matches", "so tile", "country", "city", "climate", "hemisphere", "__import__('os').system('echo')", "eval(",
+    "${7*7}", "%s%n", "<|im_end|>", "<image>",
 )  # fmt: skip
 COMPLETIONS = st.one_of(
     st.text(max_size=60),
@@ -80,21 +81,24 @@ def long(piece: str, characters: int = 100_000) -> str:
 
 HOSTILE = {
     "open tags": long("<b>"), "tags never closed": long("<b x"), "half tags": long("<a  ="), "angles": long("<"),
-    "spaced tags": long("<" + " " * 100), "entities": long("&lt;b&gt;"), "tags and closers": long("<b>", 50_000) + long("</b>", 50_000),
-    "spaces": long(" "), "digits": long("1"), "decimals": long("1.1"), "numbers": long("1 "), "minus": long("- "),
-    "degrees": long("1°1'1\" "), "lat": long("lat "), "number and spaces": long("1" + " " * 50), "decimal commas": long("2,3;"),
-    "fractions": long("½"), "ligatures": long("ﷺ", 33_000), "accents": "a" + long("\u0301"), "A": long("A "), "A or": long("A or "),
-    "A-": long("A-"), "not": long("not "), "image": long("image "), "stars": long("*"), "e.g.": long("e."), "braces": long("{"),
-    "open strings": long('{"a":'), "fences": long("```json "), "brackets": '{"a":' + long("["), "backslashes": '{"a":"' + long("\\"),
-    "nested": long('{"lat":{'), "None": '{"lat":1,"x":' + long("None "), "comparisons": long("north ground A x same "),
-    "countries": long("country a . "), "facts": long("climate arid "), "think": long("<think>"), "answers": long("<answer>"),
-    "answered": long("<answer>a</answer>"), "closers": long("</answer>"), "half answers": long("<answer "),
+    "spaced tags": long("<" + " " * 100), "entities": long("&lt;b&gt;"),
+    "tags and closers": long("<b>", 50_000) + long("</b>", 50_000), "spaces": long(" "), "digits": long("1"),
+    "decimals": long("1.1"), "numbers": long("1 "), "minus": long("- "), "degrees": long("1°1'1\" "),
+    "lat": long("lat "), "number and spaces": long("1" + " " * 50), "decimal commas": long("2,3;"),
+    "fractions": long("½"), "ligatures": long("ﷺ", 33_000), "accents": "a" + long("\u0301"), "A": long("A "),
+    "A or": long("A or "), "A-": long("A-"), "not": long("not "), "image": long("image "), "stars": long("*"),
+    "e.g.": long("e."), "braces": long("{"), "open strings": long('{"a":'), "fences": long("```json "),
+    "brackets": '{"a":' + long("["), "backslashes": '{"a":"' + long("\\"), "nested": long('{"lat":{'),
+    "None": '{"lat":1,"x":' + long("None "), "comparisons": long("north ground A x same "),
+    "countries": long("country a . "), "facts": long("climate arid "), "think": long("<think>"),
+    "answers": long("<answer>"), "answered": long("<answer>a</answer>"), "closers": long("</answer>"),
+    "half answers": long("<answer "),
 }  # fmt: skip
 READERS: dict[str, Callable[[str], Any]] = {
     "pairing": lambda text: pairing_fields(text, LETTERS),
     "geolocation": geolocation_fields,
     "names": place_names,
-    "facts": stated_facts,
+    "facts": chain_facts,
     # It looks at each of twenty opening braces to the end of the text: longer replies take longer in proportion.
     "object": lambda text: find_object(text[:5_000], "lat"),
 }
@@ -117,6 +121,13 @@ def test_an_answer_longer_than_answers_are_is_none() -> None:
     assert pairing_fields(f"<answer> {near} {near} </answer>", LETTERS) == {"status": ANSWER_TOO_LONG}
     assert geolocation_fields(f"<answer> 1 , 2 {' ' * 5000} x </answer>") == {"status": ANSWER_TOO_LONG}
     assert pairing_fields("x" * 90_000 + "<answer> B </answer>", LETTERS) == {"choice": "B"}
+
+
+def test_facts_are_read_from_whole_sentences_of_a_bounded_length() -> None:
+    sentence = "country South Africa . "
+    assert chain_facts(f"<think> {sentence}</think>") == stated_facts(sentence)
+    assert chain_facts("<think> " + sentence * 5_000) == stated_facts(sentence)
+    assert chain_facts("<think> " + "x" * 90_000) == []
 
 
 def test_nothing_that_reads_replies_can_execute_them() -> None:

@@ -296,6 +296,22 @@ def test_samples_have_seeds_of_their_own_and_are_kept(data: Path) -> None:
     assert len({p.raw for p in predictions if p.item_id == predictions[0].item_id and p.rotation == 0}) > 1
 
 
+@pytest.mark.parametrize("kind", [None, "401", "500"])
+def test_the_command_line_asks_a_server(data: Path, kind: str | None) -> None:
+    run = data.parent / "run"
+    with ScriptedServer(seen_colour, faults=lambda *_: kind) as server:
+        command = [sys.executable, "-m", "geor1.evaluation", str(data), str(run), "grpo=tiny", "--profile", "smoke"]
+        command += ["--backend", "server", "--server-url", server.url, "--concurrency", "2", "--max-attempts", "1"]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if kind is None:
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.splitlines()[-1] == str(run / "scores.json")
+        return
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].startswith("BackendError: http")
+    assert "Traceback" not in done.stderr
+
+
 # --- what a server gets to see ---------------------------------------------------------------------------------------
 
 
