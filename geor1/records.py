@@ -192,7 +192,7 @@ class Prediction:
         max_new_tokens: Limit of the completion.
         temperature: 0 when greedy.
         seed: Seed of the sampling; 0 when greedy.
-        weights: Hash of the checkpoint that answered (``served:<name>`` where only a server knows it).
+        weights: Hash of the checkpoint that answered (``name:<name>`` where only its name is known here).
         backend: What generated, with its number type where we chose it, e.g. ``in_process float32``.
         prompt_tokens: Length of the prompt in tokens, if known.
         error: What the server or library said, where an error left the question unanswered.

@@ -69,7 +69,7 @@ class PredictionJournal:
         if not self.path.exists():
             return
         drop_torn_line(self.path)
-        for number, prediction in enumerate(read_jsonl(self.path, Prediction), start=1):
+        for number, prediction in enumerate(self._read(), start=1):
             self._remember(prediction, f"line {number}")
 
     def get(self, key: Key) -> Prediction | None:
@@ -102,6 +102,17 @@ class PredictionJournal:
             file.flush()
             os.fsync(file.fileno())
 
+    def _read(self) -> list[Prediction]:
+        try:
+            return read_jsonl(self.path, Prediction)
+        except UnicodeDecodeError as error:
+            number = next(
+                n for n, line in enumerate(self.path.read_bytes().split(b"\n"), start=1) if not _is_utf8(line)
+            )
+            raise RecordError(
+                f"{self.path.name} line {number}: not UTF-8 ({error.reason}); was the file damaged?"
+            ) from error
+
     def _remember(self, prediction: Prediction, where: str) -> None:
         key = key_of(prediction)
         before = self._by_key.get(key)
@@ -112,6 +123,14 @@ class PredictionJournal:
             )
         self._by_key[key] = prediction
         self._but_images.add(key.but_images)
+
+
+def _is_utf8(line: bytes) -> bool:
+    try:
+        line.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def drop_torn_line(path: Path) -> None:

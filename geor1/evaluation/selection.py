@@ -76,11 +76,11 @@ def weights_sha256(checkpoint: Path | str) -> str | None:
         checkpoint: Model folder.
 
     Returns:
-        SHA-256; None if there are no weights in it. ``served:<name>`` if it is no folder here but a name.
+        SHA-256; None if there are no weights in it. ``name:<name>`` if it is no folder here.
     """
     folder = Path(checkpoint)
     if not folder.is_dir():
-        return f"served:{checkpoint}"
+        return f"name:{checkpoint}"
     weights = sorted(folder.glob("*.safetensors"))
     if not weights:
         return None

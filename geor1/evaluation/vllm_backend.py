@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Iterable, Iterator
 from typing import Any
 
 from geor1.evaluation.backends import Completion, Finished, Request, RequestFailure, chat_messages
+
+_TOO_LONG = re.compile(r"longer than|maximum (?:model|context) length|max_model_len", re.IGNORECASE)
 
 
 class VllmBackend:
@@ -40,27 +43,30 @@ class VllmBackend:
         numbered = enumerate(requests)
         while batch := list(itertools.islice(numbered, self._batch_size)):
             try:
-                yield self._answer(batch)
-            except ValueError:  # one request does not fit: it is found by asking one by one
-                for one in batch:
-                    yield [self._answer_alone(one)]
+                finished = self._answer(batch)
+            except Exception as error:  # vLLM's own class for it has changed with its versions
+                if not _TOO_LONG.search(str(error)):
+                    raise
+                finished = [self._answer_alone(one) for one in batch]  # one does not fit; the others do
+            yield finished
 
     def _answer_alone(self, numbered: tuple[int, Request]) -> tuple[int, Completion]:
         try:
             return self._answer([numbered])[0]
-        except ValueError as error:
-            if "max" not in str(error).lower() and "long" not in str(error).lower():
+        except Exception as error:
+            if not _TOO_LONG.search(str(error)):
                 raise
             return numbered[0], Completion(failure=RequestFailure.CONTEXT_LENGTH, detail=str(error)[:300])
 
     def _answer(self, batch: list[tuple[int, Request]]) -> Finished:
+        engine = self._started()
         from vllm import SamplingParams
 
         settings = [
             SamplingParams(max_tokens=one.max_new_tokens, temperature=one.temperature, seed=one.seed)
             for _, one in batch
         ]
-        outputs = self._started().chat([chat_messages(one) for _, one in batch], settings, use_tqdm=False)
+        outputs = engine.chat([chat_messages(one) for _, one in batch], settings, use_tqdm=False)
         return [(place, _completion(output)) for (place, _), output in zip(batch, outputs, strict=True)]
 
     def _started(self) -> Any:

@@ -177,6 +177,15 @@ def test_a_file_cut_anywhere_loses_its_last_line_alone(questions: Sequence[Quest
     assert len(again.asked) == 1
 
 
+@pytest.mark.parametrize("damage", [b"\xff\xfe", b"\x00" * 30, b"{}", b'{"model": "m"', b"[]"])
+def test_a_damaged_line_in_the_middle_is_named(questions: Sequence[Question], tmp_path: Path, damage: bytes) -> None:
+    ask(questions, tmp_path, Scripted(perfect))
+    lines = (tmp_path / "g.jsonl").read_bytes().split(b"\n")
+    (tmp_path / "g.jsonl").write_bytes(b"\n".join([*lines[:4], damage, *lines[4:]]))
+    with pytest.raises(RecordError, match=r"g\.jsonl line 5: "):
+        PredictionJournal(tmp_path / "g.jsonl")
+
+
 def test_sampling_in_process_gives_every_prompt_its_seed(questions: Sequence[Question], tmp_path: Path) -> None:
     class Seeds(FakeGenerate):
         seeds: list[int] = []  # noqa: RUF012
@@ -209,7 +218,7 @@ def test_weights_are_known_by_their_content(tmp_path: Path) -> None:
     assert weights_sha256(first) != before
     (second / "model.safetensors").write_bytes(b"weightS")
     assert weights_sha256(second) not in (before, weights_sha256(first))
-    assert weights_sha256("gpt-4.1") == "served:gpt-4.1"
+    assert weights_sha256("gpt-4.1") == "name:gpt-4.1"
     (tmp_path / "empty").mkdir()
     assert weights_sha256(tmp_path / "empty") is None
 

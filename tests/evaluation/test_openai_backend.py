@@ -248,7 +248,7 @@ def test_a_perfect_served_model_scores_as_one_in_process(data: Path) -> None:
     predictions = read_jsonl(run_dir / PREDICTIONS, Prediction)
     assert len(predictions) == 6 * 3 + 2 * 2 + 2
     assert all(p.correct for p in predictions if (p.task, p.condition) == ("pairing", "normal"))
-    assert {(p.weights, p.backend) for p in predictions} == {("served:tiny", "server")}
+    assert {(p.weights, p.backend) for p in predictions} == {("name:tiny", "server")}
 
 
 def test_errors_are_scored_by_name_and_asked_again_alone(data: Path) -> None:

@@ -19,7 +19,9 @@ from typing import Any
 
 import pytest
 
+from geor1.evaluation.backends import BackendError, Request, RequestFailure
 from geor1.evaluation.config import EvaluationConfig
+from geor1.evaluation.openai_backend import ServerBackend
 from geor1.evaluation.run import PREDICTIONS, SCORES, run_evaluation
 from geor1.records import Prediction, read_jsonl
 
@@ -109,6 +111,15 @@ def evaluate(
     return scores, read_jsonl(run_dir / PREDICTIONS, Prediction)
 
 
+def test_a_prompt_longer_than_the_context_is_named(server: str, checkpoint: Path) -> None:
+    asked = [Request(words, (), 4, 0.0, 0) for words in ("north ground water", "north water " * 3000, "east")]
+    backend = ServerBackend(server, str(checkpoint), concurrency=1, timeout_s=60.0, max_attempts=1)
+    answers = dict(one for finished in backend.complete(asked) for one in finished)
+    assert [answers[place].failure for place in range(3)] == [None, RequestFailure.CONTEXT_LENGTH, None], answers
+    with pytest.raises(BackendError, match=r"HTTP 404.*does not exist"):
+        list(ServerBackend(server, "other", concurrency=1, timeout_s=60.0, max_attempts=1).complete(asked))
+
+
 @pytest.mark.parametrize("name", ["server", "vllm"])
 def test_vllm_answers_as_the_model_in_process(
     name: str, server: str, questions: Path, checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -124,7 +135,8 @@ def test_vllm_answers_as_the_model_in_process(
     theirs, others = evaluate(questions, checkpoint, tmp_path / name, **changes)
     assert [(p.item_id, p.task) for p in own] == [(p.item_id, p.task) for p in others]
     assert [p.images_sha256 for p in own] == [p.images_sha256 for p in others]
-    same = sum(first.raw == second.raw for first, second in zip(own, others, strict=True)) / len(own)
+    # vLLM decodes after the prompt, so a tokenizer that joins words with spaces puts one before the first.
+    same = sum(first.raw.strip() == second.raw.strip() for first, second in zip(own, others, strict=True)) / len(own)
     accuracies = [scores["table"][0]["accuracy"] for scores in (ours, theirs)]
     lengths = [sum(p.completion_tokens or 0 for p in group) for group in (own, others)]
     print(
