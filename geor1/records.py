@@ -166,7 +166,8 @@ class Prediction:
         condition: ``normal``, ``blind`` (no image) or ``shuffled`` (images of other questions).
         rotation: Cyclic shift of the options, 0 … K-1 (0 for geolocation).
         raw: The completion as generated.
-        status: ``ok`` or the reason the completion could not be used (a ``ParseFailure`` value or ``api_error``).
+        status: ``ok``, or why there is no usable completion: a ``ParseFailure`` value, ``refused``, or the name of an
+            error that left the question unanswered (``api_error``, ``timeout``, ``broken_reply``, ``context_length``).
         choice: Parsed option letter, pairing only.
         answer: The right letter under this rotation, pairing only.
         latitude_deg: Predicted latitude, geolocation only.
@@ -185,6 +186,16 @@ class Prediction:
         facts_stated: Facts stated in the chain that the metadata can test, and
         facts_true: how many of them hold.
         rewards: Reward terms by name, if computed.
+        sample: Index among the samples of the same question, 0 … N-1 (0 when greedy).
+        prompt_sha256: Hash of the prompt text; None in files written before it was kept, as for all that follow.
+        images_sha256: Hash of the pixels shown, all images together, in prompt order.
+        max_new_tokens: Limit of the completion.
+        temperature: 0 when greedy.
+        seed: Seed of the sampling; 0 when greedy.
+        weights: Hash of the checkpoint that answered (``name:<name>`` where only its name is known here).
+        backend: What generated, with its number type where we chose it, e.g. ``in_process float32``.
+        prompt_tokens: Length of the prompt in tokens, if known.
+        error: What the server or library said, where an error left the question unanswered.
     """
 
     model: str
@@ -212,6 +223,16 @@ class Prediction:
     facts_stated: int = 0
     facts_true: int = 0
     rewards: dict[str, float] = dataclasses.field(default_factory=dict)
+    sample: int = 0
+    prompt_sha256: str | None = None
+    images_sha256: str | None = None
+    max_new_tokens: int | None = None
+    temperature: float | None = None
+    seed: int | None = None
+    weights: str | None = None
+    backend: str | None = None
+    prompt_tokens: int | None = None
+    error: str | None = None
 
     @property
     def correct(self) -> bool:

@@ -3,11 +3,25 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 
-from geor1.evaluation.config import EvaluationConfig
+from geor1.evaluation.backends import BackendError, UnansweredError
+from geor1.evaluation.config import BACKENDS, EvaluationConfig
 from geor1.evaluation.run import SCORES, run_evaluation
 from geor1.runs import configure
+
+_OVERRIDES = (
+    "backend",
+    "server_url",
+    "key_variable",
+    "concurrency",
+    "timeout_s",
+    "max_attempts",
+    "keep_errors",
+    "temperature",
+    "samples",
+)
 
 
 def main() -> None:
@@ -19,11 +33,31 @@ def main() -> None:
     parser.add_argument("--profile", default="miniature", help="profile whose parameters to use")
     parser.add_argument("--pairs-dir", type=Path, help="run folder of 01_data_synthesis on real pairs")
     parser.add_argument("--real-data", type=Path, help="folder with other models' outputs (imageo/, geoguess/)")
+    _add_backend_options(parser)
     given = parser.parse_args()
     models = dict(_labelled(parser, text) for text in given.models)
-    config = configure(EvaluationConfig, "04_evaluation", given.profile)
-    run_dir = run_evaluation(config, given.data, models, given.run_dir, given.pairs_dir, given.real_data)
+    overrides = {name: getattr(given, name) for name in _OVERRIDES if getattr(given, name) is not None}
+    config = configure(EvaluationConfig, "04_evaluation", given.profile, **overrides)
+    try:
+        run_dir = run_evaluation(config, given.data, models, given.run_dir, given.pairs_dir, given.real_data)
+    except (BackendError, UnansweredError) as error:
+        sys.exit(f"{type(error).__name__}: {error}")
     print(run_dir / SCORES)
+
+
+def _add_backend_options(parser: argparse.ArgumentParser) -> None:
+    """Options that stand before the profile's values; none is set by default."""
+    parser.add_argument(
+        "--backend", choices=BACKENDS, help="who generates; for a server, CHECKPOINT is the model's name"
+    )
+    parser.add_argument("--server-url", help="base address with /v1, e.g. http://127.0.0.1:8000/v1 of vllm serve")
+    parser.add_argument("--key-variable", help="environment variable that holds the server's key")
+    parser.add_argument("--concurrency", type=int, help="requests under way at a time")
+    parser.add_argument("--timeout-s", type=float, help="longest wait for a reply, in seconds")
+    parser.add_argument("--max-attempts", type=int, help="attempts a request before it counts as an error")
+    parser.add_argument("--keep-errors", action="store_true", default=None, help="score errors instead of asking again")
+    parser.add_argument("--temperature", type=float, help="0 for greedy decoding")
+    parser.add_argument("--samples", type=int, help="completions of every question")
 
 
 def _labelled(parser: argparse.ArgumentParser, text: str) -> tuple[str, Path]:

@@ -1,7 +1,8 @@
-"""Append-only predictions file that survives being killed.
+"""Append-only file of generations that survives being killed.
 
-One line a generation, flushed to disk after every batch. On opening again, what is complete is kept, a half-written
-last line is dropped, and keys already present are not generated a second time.
+One line a generation, flushed to disk as soon as it is there. On opening again, what is complete is kept, a
+half-written last line is dropped, and what is present is not generated a second time. A generation is known by
+everything that decides it: prompt, pixels, parameters, weights; what has changed counts as absent.
 """
 
 from __future__ import annotations
@@ -10,74 +11,126 @@ import logging
 import os
 from collections.abc import Iterable
 from pathlib import Path
+from typing import NamedTuple
 
+from geor1.evaluation.backends import RequestFailure
 from geor1.records import Prediction, RecordError, read_jsonl, to_json
 
 logger = logging.getLogger(__name__)
 
-Key = tuple[str, str, str, str, int]
+FAILURES = frozenset(failure.value for failure in RequestFailure)
+
+
+class Key(NamedTuple):
+    """What makes a generation unique; the attributes are those of :class:`geor1.records.Prediction`."""
+
+    model: str
+    task: str
+    item_id: str
+    condition: str
+    rotation: int
+    sample: int
+    prompt_sha256: str | None
+    max_new_tokens: int | None
+    temperature: float | None
+    seed: int | None
+    weights: str | None
+    backend: str | None
+    images_sha256: str | None
+
+    @property
+    def but_images(self) -> Key:
+        """The same without the pixels, for which images must be decoded."""
+        return self._replace(images_sha256=None)
 
 
 def key_of(prediction: Prediction) -> Key:
-    """What makes a generation unique: model, task, item, condition, rotation."""
-    return (prediction.model, prediction.task, prediction.item_id, prediction.condition, prediction.rotation)
+    """The key of a line of the file."""
+    return Key(**{name: getattr(prediction, name) for name in Key._fields})
 
 
 class PredictionJournal:
-    """A predictions file open for appending.
+    """A file of generations open for appending; one process at a time may write it.
+
+    Args:
+        path: File to read and append to; created when absent, its folder must exist.
 
     Attributes:
         path: The JSONL file.
+
+    Raises:
+        RecordError: A line other than a half-written last one does not fit, or an answered key occurs twice.
     """
 
     def __init__(self, path: Path | str) -> None:
-        """Open, mend and read a predictions file.
-
-        Args:
-            path: File to read and append to; created when absent, its folder must exist.
-
-        Raises:
-            RecordError: A line other than a half-written last one does not fit, or a key occurs twice.
-        """
         self.path = Path(path)
         self._by_key: dict[Key, Prediction] = {}
+        self._but_images: set[Key] = set()
         if not self.path.exists():
             return
         drop_torn_line(self.path)
-        for prediction in read_jsonl(self.path, Prediction):
-            self._remember(prediction)
+        for number, prediction in enumerate(self._read(), start=1):
+            self._remember(prediction, f"line {number}")
 
     def get(self, key: Key) -> Prediction | None:
-        """The prediction with this key, or None."""
+        """The generation with this key, or None; one that ended in an error is there as such."""
         return self._by_key.get(key)
+
+    def may_hold(self, key: Key) -> bool:
+        """Whether a generation with this key but for its images is there: only then need they be decoded to know."""
+        return key.but_images in self._but_images
 
     @property
     def predictions(self) -> list[Prediction]:
-        """All predictions, in the order they were written."""
+        """The generation of every key, in the order in which keys were first written."""
         return list(self._by_key.values())
 
     def __len__(self) -> int:
         return len(self._by_key)
 
     def append(self, predictions: Iterable[Prediction]) -> None:
-        """Write predictions and flush them to disk.
+        """Write generations that ended together and flush them to disk.
 
         Raises:
-            RecordError: A key is there already; nothing is written then.
+            RecordError: A key is there already, and not as an error; nothing is written then.
         """
         added = list(predictions)
         for prediction in added:
-            self._remember(prediction)
+            self._remember(prediction, "a line to be written")
         with self.path.open("a", encoding="utf-8") as file:
             file.write("".join(to_json(prediction) + "\n" for prediction in added))
             file.flush()
             os.fsync(file.fileno())
 
-    def _remember(self, prediction: Prediction) -> None:
+    def _read(self) -> list[Prediction]:
+        try:
+            return read_jsonl(self.path, Prediction)
+        except UnicodeDecodeError as error:
+            number = next(
+                n for n, line in enumerate(self.path.read_bytes().split(b"\n"), start=1) if not _is_utf8(line)
+            )
+            raise RecordError(
+                f"{self.path.name} line {number}: not UTF-8 ({error.reason}); was the file damaged?"
+            ) from error
+
+    def _remember(self, prediction: Prediction, where: str) -> None:
         key = key_of(prediction)
-        if key in self._by_key:
-            raise RecordError(f"{self.path.name}: {key} occurs twice; every generation is written once")
+        before = self._by_key.get(key)
+        if before is not None and before.status not in FAILURES:
+            raise RecordError(
+                f"{self.path.name}, {where}: {key.model} {key.task} {key.item_id} {key.condition} rotation "
+                f"{key.rotation} sample {key.sample} occurs twice; every generation is written once: drop one"
+            )
         self._by_key[key] = prediction
+        self._but_images.add(key.but_images)
+
+
+def _is_utf8(line: bytes) -> bool:
+    try:
+        line.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def drop_torn_line(path: Path) -> None:

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import filelock
 import numpy as np
 
+from geor1.evaluation.backends import PASSING_FAILURES, Backend, UnansweredError
 from geor1.evaluation.config import EvaluationConfig
 from geor1.evaluation.journal import PredictionJournal
-from geor1.evaluation.predict import Generate, predict_geolocation, predict_pairing
+from geor1.evaluation.predict import Asking, predict_geolocation, predict_pairing
+from geor1.evaluation.selection import Generate, Load, choose_backend, weights_sha256
 from geor1.evaluation.tables import (
     Row,
     geolocation_row,
@@ -23,16 +28,16 @@ from geor1.evaluation.tables import (
     pairing_scores,
 )
 from geor1.records import Prediction, Question, RecordError, read_jsonl, write_jsonl
-from geor1.runs import MissingUpstreamError, write_json
+from geor1.runs import MissingUpstreamError, RunLockedError, write_json
 
 logger = logging.getLogger(__name__)
 
+GENERATIONS = "generations.jsonl"
 PREDICTIONS = "predictions.jsonl"
 IMPORTED = "imported.jsonl"
 SCORES = "scores.json"
 LABELS_SEEN = "labels_seen.json"
 ALL_ROTATIONS = 1000  # more than any question has options
-Load = Callable[[Path], tuple[Any, Any]]
 
 
 def run_evaluation(
@@ -46,15 +51,18 @@ def run_evaluation(
     load: Load | None = None,
     generate: Generate | None = None,
 ) -> Path:
-    """Evaluate models side by side. A killed run is started again: predictions already written are kept.
+    """Evaluate models side by side. A killed run is started again: what was generated already is kept.
+
+    Every completion is added to ``generations.jsonl`` as it comes. The report is made from those alone that belong to
+    this call's parameters, prompts, images and weights, in an order that does not depend on theirs.
 
     Args:
-        config: What to ask.
+        config: What to ask, and whom.
         data: Run folder of stage 01 with ``questions_test.jsonl`` (and ``questions_real.jsonl``, if it has real pairs).
         models: Checkpoint by row label, in table order. ``base``, ``sft``, ``grpo``, ``control`` and ``zero`` are
-            compared with each other; other labels get rows of their own.
-        run_dir: Folder for ``predictions.jsonl`` (image paths relative to it), ``imported.jsonl`` (other models'
-            outputs), ``scores.json`` and ``metrics_summary.json``.
+            compared with each other; other labels get rows of their own. For a server, the name it serves a model by.
+        run_dir: Folder for ``generations.jsonl``, ``predictions.jsonl`` (those of the report; image paths relative to
+            it), ``imported.jsonl`` (other models' outputs), ``scores.json`` and ``metrics_summary.json``.
         pairs_dir: Another run folder of stage 01, made from a folder of real pairs.
         real_data: Folder of other models' outputs (``imageo/``, ``geoguess/``).
         load: Checkpoint -> (model, processor); ``geor1.models.loading`` when None.
@@ -66,27 +74,28 @@ def run_evaluation(
     Raises:
         MissingUpstreamError: ``data`` holds no test questions.
         RecordError: A questions file does not fit, or real and test questions share an id.
-        ImageFileError, FileNotFoundError: An image is broken or missing; what was predicted so far is kept.
+        ImageFileError, FileNotFoundError: An image is broken or missing; what was generated so far is kept.
+        BackendError: No further request can succeed; what was generated so far is kept.
+        UnansweredError: Questions ended in errors that may pass; the report is written, with these counted as wrong.
+            The same call again asks them alone; ``keep_errors`` takes them as they are.
+        RunLockedError: Another process writes into ``run_dir``.
     """
     data, run_dir = Path(data), Path(run_dir)
     run_dir.mkdir(parents=True, exist_ok=True)
     questions = draw(_questions(data / "questions_test.jsonl"), config.n_questions, config.seed)
-    real_dir, real = _real_questions(data, Path(pairs_dir) if pairs_dir else None)
-    shared = {q.question_id for q in questions} & {q.question_id for q in real}
-    if shared:
-        raise RecordError(f"question id {sorted(shared)[0]!r} is in the test and the real questions; ids must differ")
-    journal = PredictionJournal(run_dir / PREDICTIONS)
-    for label, checkpoint in models.items():
-        ask = _lazily(Path(checkpoint), load or _loader(config), generate)
-        _predict(config, label, questions, data, journal, ask)
-        if real:
-            common = _common(config, label, journal, ask)
-            predict_pairing(None, None, real, real_dir, conditions=("normal",), rotations=ALL_ROTATIONS, **common)
-    scores = _scores(config, models, questions, real, journal.predictions)
-    scores["imports"], imported = import_rows(real_data, config) if real_data else ([], [])
-    write_jsonl(run_dir / IMPORTED, imported)
-    write_json(run_dir / SCORES, scores)
-    write_json(run_dir / "metrics_summary.json", summary(scores))
+    real_dir, real = _real_questions(data, Path(pairs_dir) if pairs_dir else None, questions)
+    predictions: list[Prediction] = []
+    with _only_writer(run_dir):
+        journal = PredictionJournal(run_dir / GENERATIONS)
+        for label, checkpoint in models.items():
+            backend = choose_backend(config, Path(checkpoint), load, generate)
+            asking = _asking(config, label, Path(checkpoint))
+            predictions += _predict(config, backend, asking, questions, data, journal)
+            if real:
+                how: dict[str, Any] = {"conditions": ("normal",), "rotations": ALL_ROTATIONS}
+                predictions += predict_pairing(backend, real, real_dir, asking=asking, output=journal, **how)
+        _write_report(config, models, questions, real, predictions, run_dir, real_data)
+    _check_answered(predictions, config)
     return run_dir
 
 
@@ -132,33 +141,81 @@ def summary(scores: Mapping[str, Any]) -> dict[str, float]:
     return flat
 
 
+def _asking(config: EvaluationConfig, label: str, checkpoint: Path) -> Asking:
+    return Asking(
+        label=label,
+        weights=weights_sha256(checkpoint),
+        max_new_tokens=config.max_new_tokens,
+        temperature=config.temperature,
+        samples=config.samples,
+        seed=config.seed,
+        keep_errors=config.keep_errors,
+    )
+
+
 def _predict(
     config: EvaluationConfig,
-    label: str,
+    backend: Backend,
+    asking: Asking,
     questions: list[Question],
     data: Path,
     journal: PredictionJournal,
-    ask: Generate,
-) -> None:
-    common = _common(config, label, journal, ask)
-    predict_pairing(None, None, questions, data, conditions=("normal",), rotations=config.rotations, **common)
-    controls = questions[: config.n_control]
+) -> list[Prediction]:
+    common: dict[str, Any] = {"asking": asking, "output": journal}
+    predictions = predict_pairing(
+        backend, questions, data, conditions=("normal",), rotations=config.rotations, **common
+    )
     if config.controls:
-        rotations = config.control_rotations
-        predict_pairing(None, None, controls, data, conditions=config.controls, rotations=rotations, **common)
+        turns = {"conditions": config.controls, "rotations": config.control_rotations}
+        predictions += predict_pairing(backend, questions[: config.n_control], data, **turns, **common)
     if config.n_geolocation:
-        predict_geolocation(None, None, questions[: config.n_geolocation], data, **common)
+        predictions += predict_geolocation(backend, questions[: config.n_geolocation], data, **common)
+    return predictions
 
 
-def _common(config: EvaluationConfig, label: str, journal: PredictionJournal, ask: Generate) -> dict[str, Any]:
-    return {
-        "label": label,
-        "batch_size": config.batch_size,
-        "max_new_tokens": config.max_new_tokens,
-        "seed": config.seed,
-        "output": journal,
-        "generate": ask,
-    }
+def _write_report(
+    config: EvaluationConfig,
+    models: Mapping[str, Path],
+    questions: Sequence[Question],
+    real: Sequence[Question],
+    predictions: Sequence[Prediction],
+    run_dir: Path,
+    real_data: Path | str | None,
+) -> None:
+    first = [prediction for prediction in predictions if prediction.sample == 0]
+    scores = _scores(config, models, questions, real, first)
+    if config.samples > 1:
+        scores["by_sample"] = _sample_rows(config, models, questions, predictions)
+    scores["imports"], imported = import_rows(real_data, config) if real_data else ([], [])
+    write_jsonl(run_dir / PREDICTIONS, predictions)
+    write_jsonl(run_dir / IMPORTED, imported)
+    write_json(run_dir / SCORES, scores)
+    write_json(run_dir / "metrics_summary.json", summary(scores))
+
+
+def _check_answered(predictions: Sequence[Prediction], config: EvaluationConfig) -> None:
+    failed = Counter(p.status for p in predictions if p.status in PASSING_FAILURES)
+    if not failed or config.keep_errors:
+        return
+    example = next(p for p in predictions if p.status in PASSING_FAILURES)
+    raise UnansweredError(
+        f"{failed.total()} of {len(predictions)} questions ended in an error ({dict(failed)}; the first: "
+        f"{example.error}); scores.json counts them as wrong. Run the same command again to ask these alone, "
+        "or set keep_errors to take them as they are"
+    )
+
+
+@contextlib.contextmanager
+def _only_writer(run_dir: Path) -> Iterator[None]:
+    lock = filelock.FileLock(run_dir / ".generations.lock")
+    try:
+        lock.acquire(timeout=0)
+    except filelock.Timeout as error:
+        raise RunLockedError(f"{run_dir} is being written by another process; wait for it, or take another") from error
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def _scores(
@@ -174,12 +231,32 @@ def _scores(
     on_real = {label: pairing_scores(predictions, label, real_items, config) for label in models} if real else {}
     return {
         "chance": {str(len(q.candidates)): 1 / len(q.candidates) for q in [*questions, *real]},
-        "table": [pairing_row(by_label[label], read_labels_seen(models[label])) for label in models],
+        "table": [pairing_row(by_label[label], _labels_seen(Path(models[label]))) for label in models],
         "pairing": [row for label in models for row in pairing_details(by_label[label])],
         "paired": paired_rows(predictions, list(models), items, config),
         "geolocation": _geolocation_rows(predictions, list(models), items, config),
         "real": [row for scores in on_real.values() for row in pairing_details(scores)],
     }
+
+
+def _labels_seen(checkpoint: Path) -> int | None:
+    return read_labels_seen(checkpoint) if checkpoint.is_dir() else None  # else the name of a served model
+
+
+def _sample_rows(
+    config: EvaluationConfig,
+    models: Mapping[str, Path],
+    questions: Sequence[Question],
+    predictions: Sequence[Prediction],
+) -> list[Row]:
+    """Every sample's main row, so that the spread between samples is seen."""
+    items = {question.question_id for question in questions}
+    rows = []
+    for label, checkpoint in models.items():
+        for sample in range(config.samples):
+            scores = pairing_scores([p for p in predictions if p.sample == sample], label, items, config)
+            rows.append({**pairing_row(scores, _labels_seen(Path(checkpoint))), "sample": sample})
+    return rows
 
 
 def _geolocation_rows(
@@ -202,40 +279,15 @@ def _questions(path: Path) -> list[Question]:
     return questions
 
 
-def _real_questions(data: Path, pairs_dir: Path | None) -> tuple[Path, list[Question]]:
+def _real_questions(data: Path, pairs_dir: Path | None, questions: Sequence[Question]) -> tuple[Path, list[Question]]:
     """Questions from real pairs with the folder their images are in: ``pairs_dir`` first, else beside the test ones."""
     if pairs_dir is None:
         path = data / "questions_real.jsonl"
-        return data, read_jsonl(path, Question) if path.is_file() else []
-    named = pairs_dir / "questions_real.jsonl"
-    return pairs_dir, _questions(named if named.is_file() else pairs_dir / "questions_test.jsonl")
-
-
-def _loader(config: EvaluationConfig) -> Load:
-    def load(checkpoint: Path) -> tuple[Any, Any]:
-        """Model, on the GPU where there is one, and processor of a checkpoint."""
-        import torch
-
-        from geor1.models.loading import load_model, load_processor
-
-        model = load_model(checkpoint, dtype=config.dtype)
-        return model.to("cuda" if torch.cuda.is_available() else "cpu"), load_processor(checkpoint)
-
-    return load
-
-
-def _lazily(checkpoint: Path, load: Load, generate: Generate | None) -> Generate:
-    """A ``generate`` that loads its model when first called: a finished evaluation loads none."""
-    loaded: list[tuple[Any, Any]] = []
-
-    def ask(_model: Any, _processor: Any, prompts: list[str], images: list[Any], **options: Any) -> Sequence[Any]:
-        """Answer prompts with the checkpoint's model, whatever model and processor are handed in."""
-        if not loaded:
-            loaded.append(load(checkpoint))
-        if generate is None:
-            from geor1.models.generate import generate as generate_with_model
-
-            return generate_with_model(*loaded[0], prompts, images, **options)
-        return generate(*loaded[0], prompts, images, **options)
-
-    return ask
+        real = read_jsonl(path, Question) if path.is_file() else []
+    else:
+        named = pairs_dir / "questions_real.jsonl"
+        real = _questions(named if named.is_file() else pairs_dir / "questions_test.jsonl")
+    shared = {q.question_id for q in questions} & {q.question_id for q in real}
+    if shared:
+        raise RecordError(f"question id {sorted(shared)[0]!r} is in the test and the real questions; ids must differ")
+    return pairs_dir or data, real

@@ -74,13 +74,13 @@ def write_questions(folder: Path, count: int = 4, options: int = 3) -> list[Ques
         candidates = []
         for option in range(options):
             place = f"p{index}" if option == answer else f"n{index}_{option}"
-            colour = (40 * index, 10 * option if option != answer else 200, 0)
+            colour = (40 * (index % 6), 10 * option if option != answer else 200, index // 6)
             name = f"images/{place}.png"
             Image.new("RGB", (8, 8), colour).save(folder / name)
             facts = {"north": "water"} if option == answer else {"north": "sand"}
             candidates.append(Candidate(letter=LETTERS[option], pair_id=place, satellite_image=name, facts=facts))
         ground = f"images/ground{index}.png"
-        Image.new("RGB", (16, 8), (40 * index, 200, 0)).save(folder / ground)
+        Image.new("RGB", (16, 8), (40 * (index % 6), 200, index // 6)).save(folder / ground)
         questions.append(
             Question(
                 question_id=f"q{index}",
@@ -90,7 +90,7 @@ def write_questions(folder: Path, count: int = 4, options: int = 3) -> list[Ques
                 ground_image=ground,
                 candidates=tuple(candidates),
                 answer=LETTERS[answer],
-                latitude_deg=10.0 * index,
+                latitude_deg=10.0 * (index % 9),
                 longitude_deg=20.0,
                 country="Mexico",
                 facts={"north": "water", "country": "Mexico"},

@@ -179,6 +179,13 @@ def test_labels_seen(tmp_path: Path) -> None:
         ("conditions", ("normal", "blnd")),
         ("conditions", ("normal", "normal")),
         ("bootstrap_resamples", 10),
+        ("backend", "openai"),
+        ("server_url", "127.0.0.1:8000"),
+        ("timeout_s", 0.0),
+        ("max_attempts", 0),
+        ("concurrency", 0),
+        ("temperature", -0.1),
+        ("samples", 2),
     ],
 )
 def test_config_names_the_field(name: str, value: Any) -> None:

@@ -11,26 +11,20 @@ import pytest
 from evaluation_cases import FakeGenerate, FakeGeneration, same_colour
 from PIL import Image
 
+from geor1.evaluation.backends import InProcess
 from geor1.evaluation.images import ImageFileError, load_image
 from geor1.evaluation.journal import PredictionJournal
 from geor1.evaluation.pairing import score_pairing
-from geor1.evaluation.predict import other_panoramas, predict_geolocation, predict_pairing
+from geor1.evaluation.predict import Asking, other_panoramas, predict_geolocation, predict_pairing
 from geor1.records import Prediction, Question, RecordError, read_jsonl
 
 
 def ask(questions: Sequence[Question], tmp_path: Path, generate: FakeGenerate, **changes: Any) -> list[Prediction]:
-    arguments = {
-        "label": "grpo",
-        "conditions": ("normal",),
-        "rotations": 3,
-        "batch_size": 5,
-        "max_new_tokens": 16,
-        "seed": 0,
-        "output": tmp_path / "predictions.jsonl",
-        "generate": generate,
-        **changes,
-    }
-    return predict_pairing(None, None, questions, tmp_path / "data", **arguments)
+    backend = InProcess(lambda: (None, None), changes.pop("batch_size", 5), generate=generate)
+    how = {"label": "grpo", "max_new_tokens": 16, "weights": "w0"}
+    how |= {name: changes.pop(name) for name in list(changes) if name in Asking.__dataclass_fields__}
+    arguments = {"conditions": ("normal",), "rotations": 3, "output": tmp_path / "predictions.jsonl", **changes}
+    return predict_pairing(backend, questions, tmp_path / "data", asking=Asking(**how), **arguments)
 
 
 def test_a_perfect_model_is_right_under_every_rotation(questions: Sequence[Question], tmp_path: Path) -> None:
@@ -163,18 +157,9 @@ def test_missing_and_truncated_images_are_named_and_nothing_is_lost(
 def test_geolocation_reads_position_country_and_facts(questions: Sequence[Question], tmp_path: Path) -> None:
     reply = "<think> north water . country Mexico </think> <answer> 23 , -102 </answer>"
     output = tmp_path / "predictions.jsonl"
-    predictions = predict_geolocation(
-        None,
-        None,
-        questions,
-        tmp_path / "data",
-        label="grpo",
-        batch_size=3,
-        max_new_tokens=16,
-        seed=0,
-        output=output,
-        generate=FakeGenerate(lambda *_: reply),
-    )
+    backend = InProcess(lambda: (None, None), 3, generate=FakeGenerate(lambda *_: reply))
+    asking = Asking(label="grpo", max_new_tokens=16)
+    predictions = predict_geolocation(backend, questions, tmp_path / "data", asking=asking, output=output)
     first = predictions[1]
     assert (first.latitude_deg, first.longitude_deg, first.true_latitude_deg) == (23.0, -102.0, 10.0)
     assert (first.country, first.true_country, first.facts_stated, first.facts_true) == ("Mexico", "Mexico", 2, 2)
