@@ -83,7 +83,7 @@ class Gap:
 
 @dataclasses.dataclass(frozen=True)
 class SliceScores:
-    """All groups of one slice, largest first, and their gap (None when fewer than two known groups are large enough)."""
+    """All groups of one slice, largest first, and their gap (None with fewer than two known groups of enough items)."""
 
     name: str
     overall: GroupScore
@@ -180,7 +180,9 @@ def group_gap(
     data, kept = np.asarray(values, dtype=float), [index for index, label in enumerate(labels) if label in groups]
     members = list(range(len(data))) if clusters is None else list(clusters)
     if not len(data) == len(labels) == len(members):
-        raise ValueError(f"group_gap: {len(data)} values, {len(labels)} labels, {len(members)} clusters; expected one each")
+        raise ValueError(
+            f"group_gap: {len(data)} values, {len(labels)} labels, {len(members)} clusters; expected one each"
+        )
     if len(set(groups)) < 2 or not set(groups) <= set(labels):
         raise ValueError(f"group_gap: expected two or more groups with values, got {list(groups)}")
     if not np.isfinite(data).all():
@@ -286,7 +288,9 @@ def _adjusted(slices: Sequence[SliceScores]) -> list[SliceScores]:
     """Holm's adjustment of ``p_any`` over the slices that have a gap."""
     adjusted = iter(holm([entry.gap.p_any for entry in slices if entry.gap]))
     return [
-        dataclasses.replace(entry, gap=dataclasses.replace(entry.gap, p_any_holm=next(adjusted))) if entry.gap else entry
+        entry
+        if entry.gap is None
+        else dataclasses.replace(entry, gap=dataclasses.replace(entry.gap, p_any_holm=next(adjusted)))
         for entry in slices
     ]
 

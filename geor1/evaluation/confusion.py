@@ -89,9 +89,7 @@ class Disagreement:
     items: tuple[tuple[str, str, str], ...]
 
 
-def confusion(
-    predictions: Sequence[Prediction], *, level: Level = "country", evidence: Evidence = "text"
-) -> Confusion:
+def confusion(predictions: Sequence[Prediction], *, level: Level = "country", evidence: Evidence = "text") -> Confusion:
     """Count true against predicted countries or continents.
 
     Args:

@@ -7,6 +7,7 @@ above 0.5; folds and bootstrap draws take whole clusters (places), so that a pla
 from __future__ import annotations
 
 import dataclasses
+from collections import Counter
 from collections.abc import Hashable, Mapping, Sequence
 
 import numpy as np
@@ -16,6 +17,8 @@ from scipy import optimize, special, stats
 from geor1.evaluation.statistics import Interval
 
 FloatArray = NDArray[np.float64]
+
+OTHER = "(rare levels)"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,6 +63,7 @@ def success_model(
     *,
     clusters: Sequence[Hashable],
     penalty: float = 1.0,
+    min_n: int = 10,
     folds: int = 5,
     resamples: int = 200,
     seed: int = 0,
@@ -71,6 +75,7 @@ def success_model(
         success: Whether each prediction is right.
         clusters: One label a prediction; same place, same label.
         penalty: Weight of half the squared coefficients (scikit-learn's 1 / C); the intercept is free.
+        min_n: Levels that fewer predictions have are taken together as OTHER.
         folds: Parts of the cross-validation, over clusters.
         resamples: Bootstrap draws.
         seed: Seed of folds and bootstrap.
@@ -84,8 +89,9 @@ def success_model(
     """
     right, members = np.asarray(success, dtype=float), list(clusters)
     _check(features, right, members, penalty, folds)
-    names = [(name, level) for name, column in features.items() for level in sorted(set(column))]
-    design = np.array([[float(x == level) for x in features[name]] for name, level in names]).T  # [N, levels]
+    columns = {name: _frequent(column, min_n) for name, column in features.items()}
+    names = [(name, level) for name, column in columns.items() for level in sorted(set(column))]
+    design = np.array([[float(x == level) for x in columns[name]] for name, level in names]).T  # [N, levels]
     labels, cluster_of = np.unique([str(label) for label in members], return_inverse=True)
     generator = np.random.default_rng(seed)
     fold_of = generator.permutation(np.arange(len(labels)) % folds)[cluster_of]
@@ -101,13 +107,20 @@ def success_model(
         fits.append(_fit(design, right, weights, penalty)[1:])
     estimate = _fit(design, right, np.ones(len(right)), penalty)[1:]
     low, high = np.quantile(np.array(fits), [0.025, 0.975], axis=0)
+    sizes = design.sum(axis=0).astype(int).tolist()
+    ends = zip(estimate.tolist(), low.tolist(), high.tolist(), sizes, strict=True)
     factors = tuple(
-        Factor(name, level, int(design[:, i].sum()), Interval(float(estimate[i]), float(low[i]), float(high[i]), len(right)))
-        for i, (name, level) in enumerate(names)
+        Factor(*name, n, Interval(value, lower, upper, len(right)))
+        for name, (value, lower, upper, n) in zip(names, ends, strict=True)
     )
     auc = _auc(scores, right, fold_of, np.ones(len(right)))
-    ends = np.nanquantile(aucs, [0.025, 0.975])
-    return SuccessModel(len(right), len(labels), Interval(auc, float(ends[0]), float(ends[1]), len(right)), factors)
+    worst, best = np.nanquantile(aucs, [0.025, 0.975])
+    return SuccessModel(len(right), len(labels), Interval(auc, float(worst), float(best), len(right)), factors)
+
+
+def _frequent(column: Sequence[str], min_n: int) -> list[str]:
+    sizes = Counter(column)
+    return [level if sizes[level] >= min_n else OTHER for level in column]
 
 
 def _fit(design: FloatArray, right: FloatArray, weights: FloatArray, penalty: float) -> FloatArray:

@@ -96,15 +96,18 @@ _ALIASES: dict[str, str] = {
     "hong kong china": "HK", "macau": "MO", "macau sar": "MO", "peoples republic of china": "CN",
     "mainland china": "CN", "taiwan roc": "TW", "republic of china": "TW", "viet nam": "VN", "burma": "MM",
     "lao pdr": "LA", "timor leste": "TL", "east timor": "TL", "brunei darussalam": "BN", "turkiye": "TR",
-    "west bank": "PS", "palestine": "PS", "state of palestine": "PS", "gaza strip": "PS", "palestinian territories": "PS",
+    "west bank": "PS", "palestine": "PS", "state of palestine": "PS", "gaza strip": "PS",
+    "palestinian territories": "PS",
     "syrian arab republic": "SY", "islamic republic of iran": "IR", "uae": "AE", "macedonia": "MK",
     "republic of north macedonia": "MK", "bosnia": "BA", "vatican city": "VA", "holy see": "VA",
     "swaziland": "SZ", "cape verde": "CV", "congo kinshasa": "CD", "dr congo": "CD", "drc": "CD",
     "democratic republic of congo": "CD", "congo brazzaville": "CG", "republic of congo": "CG", "congo": "CG",
-    "cote d ivoire": "CI", "united republic of tanzania": "TZ", "somaliland": "SO", "northern cyprus": "CY",
-    "n cyprus": "CY", "falkland islands islas malvinas": "FK", "reunion": "RE", "usvi": "VI", "us virgin islands": "VI",
-    "virgin islands": "VI", "united states virgin islands": "VI", "st kitts and nevis": "KN", "st lucia": "LC",
-    "st vincent and the grenadines": "VC", "congo republic": "CG", "bosnia herzegovina": "BA", "republic of moldova": "MD", "federated states of micronesia": "FM",
+    "cote divoire": "CI", "united republic of tanzania": "TZ", "somaliland": "SO", "northern cyprus": "CY",
+    "n cyprus": "CY", "falkland islands islas malvinas": "FK", "usvi": "VI",
+    "us virgin islands": "VI", "virgin islands": "VI", "united states virgin islands": "VI",
+    "st kitts and nevis": "KN", "st lucia": "LC",
+    "st vincent and the grenadines": "VC", "congo republic": "CG", "bosnia herzegovina": "BA",
+    "republic of moldova": "MD", "federated states of micronesia": "FM",
 }  # fmt: skip
 
 
@@ -141,9 +144,7 @@ def subregion(code: str | None) -> str | None:
     return _subregions().get(code or "")
 
 
-def continent(
-    code: str | None, *, latitude_deg: float | None = None, longitude_deg: float | None = None
-) -> str | None:
+def continent(code: str | None, *, latitude_deg: float | None = None, longitude_deg: float | None = None) -> str | None:
     """Continent of a country, parted where a coordinate is given as the gazetteer parts it; None for an unknown code.
 
     Args:
@@ -171,7 +172,7 @@ def continent(
 
 def _fold(text: str) -> str:
     """Lower case without accents, punctuation and a leading article."""
-    decomposed = unicodedata.normalize("NFKD", text.replace("’", "").replace("'", " ").casefold())
+    decomposed = unicodedata.normalize("NFKD", re.sub("['’]", "", text).casefold())
     plain = "".join(letter for letter in decomposed if not unicodedata.combining(letter))
     return re.sub(r"[^a-z]+", " ", plain).strip().removeprefix("the ")
 
