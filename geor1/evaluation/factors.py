@@ -92,16 +92,17 @@ def success_model(
     columns = {name: _frequent(column, min_n) for name, column in features.items()}
     names = [(name, level) for name, column in columns.items() for level in sorted(set(column))]
     design = np.array([[float(x == level) for x in columns[name]] for name, level in names]).T  # [N, levels]
-    labels, cluster_of = np.unique([str(label) for label in members], return_inverse=True)
+    numbers = {label: number for number, label in enumerate(dict.fromkeys(members))}
+    cluster_of, n_clusters = np.array([numbers[label] for label in members]), len(numbers)
     generator = np.random.default_rng(seed)
-    fold_of = generator.permutation(np.arange(len(labels)) % folds)[cluster_of]
+    fold_of = generator.permutation(np.arange(n_clusters) % folds)[cluster_of]
     scores = np.empty(len(right))
     for fold in range(folds):
         held = fold_of == fold
         scores[held] = design[held] @ _fit(design, right, (~held).astype(float), penalty)[1:]
     aucs, fits = [], []
     for _ in range(resamples):
-        drawn = np.bincount(generator.integers(len(labels), size=len(labels)), minlength=len(labels))
+        drawn = np.bincount(generator.integers(n_clusters, size=n_clusters), minlength=n_clusters)
         weights = drawn[cluster_of].astype(float)
         aucs.append(_auc(scores, right, fold_of, weights))
         fits.append(_fit(design, right, weights, penalty)[1:])
@@ -115,7 +116,7 @@ def success_model(
     )
     auc = _auc(scores, right, fold_of, np.ones(len(right)))
     worst, best = np.nanquantile(aucs, [0.025, 0.975])
-    return SuccessModel(len(right), len(labels), Interval(auc, float(worst), float(best), len(right)), factors)
+    return SuccessModel(len(right), n_clusters, Interval(auc, float(worst), float(best), len(right)), factors)
 
 
 def _frequent(column: Sequence[str], min_n: int) -> list[str]:
@@ -162,7 +163,7 @@ def _check(
         raise ValueError(f"success_model: expected features, success and clusters of one length, got lengths {sizes}")
     if not 0 < right.sum() < len(right):
         raise ValueError(f"success_model: {int(right.sum())} of {len(right)} are right; nothing to tell apart")
-    if not penalty > 0 or folds < 2 or len({str(label) for label in members}) < folds:
+    if not penalty > 0 or folds < 2 or len(set(members)) < folds:
         raise ValueError(
             f"success_model: expected penalty > 0 and 2 or more folds with a cluster each, got penalty={penalty}, "
             f"folds={folds}, {len(set(members))} clusters"

@@ -156,12 +156,14 @@ def failure_bars(ax: Axes, groups: Sequence[tuple[str, int, Mapping[str, int]]],
             totals[reason] = totals.get(reason, 0) + count
     ranked = sorted((reason for reason in totals if reason != "ok"), key=lambda reason: (-totals[reason], reason))
     sizes = np.array([max(n, 1) for _, n, _ in groups], dtype=float)
+    cut = len(ranked) if len(ranked) <= len(_REASONS) else len(_REASONS) - 1
+    parts = [(label_of(reason), [reason]) for reason in ranked[:cut]]
+    parts += [("other reasons", ranked[cut:])] if ranked[cut:] else []
     left = np.zeros(len(groups))
-    for rank, reason in enumerate(ranked):
-        widths = np.array([counts.get(reason, 0) for _, _, counts in groups]) / sizes
-        colour, hatch = _REASONS[min(rank, len(_REASONS) - 1)]
+    for (name, reasons), (colour, hatch) in zip(parts, _REASONS, strict=False):
+        widths = np.array([sum(counts.get(reason, 0) for reason in reasons) for _, _, counts in groups]) / sizes
         ax.barh(range(len(groups)), widths, 0.66, left=left, color=colour, hatch=hatch, edgecolor="white",
-                linewidth=0.4, label=label_of(reason))  # fmt: skip
+                linewidth=0.4, label=name)  # fmt: skip
         left += widths
     for y, (share, size) in enumerate(zip(left, sizes, strict=True)):
         ax.text(share, y, f" {round(share * size):,} of {round(size):,}", va="center", fontsize=9)

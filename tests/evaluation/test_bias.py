@@ -138,20 +138,20 @@ def test_report_refuses_what_it_cannot_score() -> None:
 
 def test_gap_of_four_values_is_that_of_their_six_arrangements() -> None:
     # {1, 1} against {0, 0}: of 6 ways to deal two labels, 2 give a difference of 1, 4 give 0.
-    gap = group_gap([1, 1, 0, 0], ["x", "x", "y", "y"], ["x", "y"], resamples=6000)
+    gap = group_gap([1, 1, 0, 0], ["x", "x", "y", "y"], ["x", "y"], resamples=3000)
     assert (gap.best, gap.worst, gap.difference.estimate) == ("x", "y", 1.0)
     assert math.isinf(gap.ratio.estimate)
-    assert gap.expected_difference == pytest.approx(1 / 3, abs=0.02)
-    assert gap.p_difference == pytest.approx(1 / 3, abs=0.02)
+    assert gap.expected_difference == pytest.approx(1 / 3, abs=0.03)
+    assert gap.p_difference == pytest.approx(1 / 3, abs=0.03)
     assert gap.p_any == gap.p_difference
 
 
 def test_clusters_are_dealt_whole() -> None:
     # The same four values ten times over: still four units, still 1 chance in 3.
     gap = group_gap(
-        [1, 1, 0, 0] * 10, ["x", "x", "y", "y"] * 10, ["x", "y"], clusters=[0, 1, 2, 3] * 10, resamples=4000
+        [1, 1, 0, 0] * 10, ["x", "x", "y", "y"] * 10, ["x", "y"], clusters=[0, 1, 2, 3] * 10, resamples=2000
     )
-    assert gap.p_difference == pytest.approx(1 / 3, abs=0.03)
+    assert gap.p_difference == pytest.approx(1 / 3, abs=0.04)
     naive = group_gap([1, 1, 0, 0] * 10, ["x", "x", "y", "y"] * 10, ["x", "y"], resamples=1000)
     assert naive.p_difference == pytest.approx(1 / 1001)
 
@@ -169,7 +169,7 @@ def test_noise_is_not_bias() -> None:
     labels = [f"g{i:02d}" for i in range(20) for _ in range(30)]
     groups = sorted(set(labels))
     measured, expected, p_difference, p_any = [], [], [], []
-    for trial in range(120):
+    for trial in range(80):
         values = np.random.default_rng(trial).random(600) < 0.6
         gap = group_gap(values, labels, groups, resamples=99, seed=trial)
         measured.append(gap.difference.estimate)
@@ -179,7 +179,7 @@ def test_noise_is_not_bias() -> None:
     assert np.mean(measured) > 0.3
     assert np.mean(expected) == pytest.approx(np.mean(measured), abs=0.01)
     for p_values in (p_difference, p_any):
-        assert np.mean(np.array(p_values) <= 0.05) < 0.12  # 0.05 and three standard errors
+        assert np.mean(np.array(p_values) <= 0.05) < 0.13  # 0.05 and three standard errors
         assert np.mean(p_values) == pytest.approx(0.5, abs=0.1)
 
 

@@ -67,6 +67,10 @@ def test_failure_bars_are_shares(ax) -> None:
     assert [patch.get_width() for patch in ax.patches] == pytest.approx([0.2, 0.5, 0.1, 0.0])
     assert [text.get_text() for text in ax.texts] == [" 3 of 10", " 2 of 4"]
     assert len({(p.get_facecolor(), p.get_hatch()) for p in ax.patches}) == 2
+    many = {f"reason {i}": 9 - i for i in range(8)}
+    crowded = bias_plots.failure_bars(pyplot.figure().subplots(), [("all", sum(many.values()), many)])
+    assert crowded.get_legend_handles_labels()[1] == [*(f"reason {i}" for i in range(5)), "other reasons"]
+    assert sum(patch.get_width() for patch in crowded.patches) == pytest.approx(1.0)
     with pytest.raises(ValueError, match="USA: counts sum to 2, n is 3"):
         bias_plots.failure_bars(ax, [("USA", 3, {"ok": 2})])
     none = bias_plots.failure_bars(pyplot.figure().subplots(), [("all", 3, {"ok": 3})])
