@@ -134,14 +134,16 @@ _SETS = (
     ),
     DataSet(
         name="im2gps3k",
-        about="3,000 Flickr photos with coordinates (labels)",
+        about="2,997 Flickr photos with coordinates (labels)",
         licence="photos: Flickr, each its own; labels: see the home page",
         home="https://github.com/TIBHannover/GeoEstimation",
         size="0.4 MB of labels",
         files=(
             DataFile(
                 "im2gps3k_places365.csv",
-                f"{_RAW}/TIBHannover/GeoEstimation/original_tf/meta/im2gps3k_places365.csv",
+                f"{_RAW}/TIBHannover/GeoEstimation/5e091c0c5a73886635ddb10a870ff5c4907cfd0c/meta/im2gps3k_places365.csv",
+                435645,
+                "0f243d1e23cbb4ab8f0a83fa045ebae642dac2458fb94a1540db6f5f5588031d",
             ),
         ),
         by_hand="Photos: the MediaFire link of https://github.com/lugiavn/revisiting-im2gps; unpack anywhere below the "

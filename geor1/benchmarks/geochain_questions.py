@@ -26,6 +26,12 @@ TITLES = dict(zip(RANKS, (title.strip() for title in _TITLES.split(",")), strict
 MAX_LANGUAGES = 5  # more are a list of guesses
 # Yes or no, then a pause, then anything but another answer.
 _OPENING = re.compile(r"\W*(yes|no)\s*(?:[,.;:!–—]|\Z)(?!\W*(?:or|and|but|maybe|yes|no)\b)", re.IGNORECASE)
+# "The country is most likely …": a run of words that open no name of a place or language.
+_LEAD = re.compile(
+    r"^\W*(?:(?:the|this|it|its|name|place|location|country|city|town|village|state|province|languages?|of|in|here|spoken|is"
+    r"|are|was|most|likely|probably|located)\s+)+",
+    re.IGNORECASE,
+)
 _YES_NO = {"Yes": "yes", "No": "no"}
 _OPTIONS = {
     "8": {
@@ -103,10 +109,10 @@ def parse(question: str, completion: str) -> str | frozenset[str] | Coordinates 
     if question in _OPTIONS:
         return _option(_OPTIONS[question], block)
     if question == "18":
-        languages = language_names(_after_colon(block))
+        languages = language_names(_bare(block))
         return languages if len(languages) <= MAX_LANGUAGES else ParseFailure.HEDGED
     reader, part = _NAMES[question]
-    parts = [name for name in _after_colon(block).split(",") if fold(name)]
+    parts = [name for name in _bare(block).split(",") if fold(name)]
     return reader(parts[part]) if parts else ParseFailure.EMPTY
 
 
@@ -140,5 +146,7 @@ def _option(options: dict[str, str], block: str) -> str | ParseFailure:
     return named.pop() if named else ParseFailure.UNKNOWN_OPTION
 
 
-def _after_colon(block: str) -> str:
-    return block.rpartition(":")[2]
+def _bare(block: str) -> str:
+    """Free text without what stands before a colon, in brackets, or as the opening of a sentence."""
+    text = block.rpartition(":")[2]
+    return _LEAD.sub("", re.sub(r"\([^)]*\)", " ", text))

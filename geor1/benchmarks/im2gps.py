@@ -1,10 +1,10 @@
-"""IM2GPS3k (3,000 Flickr photos) and YFCC4k (4,536).
+"""IM2GPS3k (2,997 labelled of 3,000 Flickr photos) and YFCC4k (4,536).
 
-Verified (TIBHannover/GeoEstimation ``meta/im2gps3k_places365.csv``): a header, columns ``IMG_ID`` (a file name),
-``AUTHOR``, ``LAT``, ``LON``, ``S3_Label``, ``S16_Label``, ``S365_Label`` and three probabilities; in the stored version
-**the names of the two coordinate columns are swapped**: ``LON`` holds latitudes. Coordinates out of range give that
-away, and such a file is then read the right way round (flag ``header_swapped``). Not verified: a file of this layout
-for YFCC4k (``yfcc4k_places365.csv``), named so by several repositories that read it.
+Verified (TIBHannover/GeoEstimation ``meta/im2gps3k_places365.csv``, all rows): a header, columns ``IMG_ID`` (a file
+name), ``AUTHOR``, ``LAT``, ``LON``, ``S3_Label``, ``S16_Label``, ``S365_Label`` and three probabilities. Its first
+version, still in circulation, has **the names of the two coordinate columns swapped**: ``LON`` holds latitudes.
+Coordinates out of range give that away, and such a file is read the right way round (flag ``header_swapped``). Not
+verified: a file of this layout for YFCC4k (``yfcc4k_places365.csv``), named so by several repositories that read it.
 """
 
 from __future__ import annotations

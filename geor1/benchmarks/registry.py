@@ -46,7 +46,7 @@ _ALL = (
         Benchmark(name, about, load, location.photo_prompts, location.parse, location.score)
         for name, about, load in (
             (mp16_reason.NAME, "coordinates of 12,000 Flickr photos", mp16_reason.load),
-            ("im2gps3k", "coordinates of 3,000 Flickr photos", im2gps.load_im2gps3k),
+            ("im2gps3k", "coordinates of 2,997 Flickr photos", im2gps.load_im2gps3k),
             ("yfcc4k", "coordinates of 4,536 Flickr photos", im2gps.load_yfcc4k),
             (osv5m.NAME, "coordinates of street views, OpenStreetView-5M's test set", osv5m.load),
         )
