@@ -4,7 +4,8 @@ Option and task names were read in the harnesses' own files: lmms-eval 75571cfe 
 ``models/simple/openai.py``, ``tasks/{mmmu,gpqa,megabench}/*.yaml``), VLMEvalKit e8e78f05 (``run.py``,
 ``vlmeval/api/lmdeploy.py``, ``vlmeval/dataset/video_dataset_config.py``) and lighteval 3fd15266
 (``main_endpoint.py``, ``cli_args.py``, ``models/endpoints/litellm_model.py``, ``models/abstract_model.py``,
-``tasks/tasks/gpqa.py``). Nothing was run: the harnesses are not dependencies of this project.
+``tasks/tasks/gpqa.py``; the parser of its release 0.13.0 reads the model arguments as they are meant). No benchmark was
+run: the harnesses are not dependencies of this project.
 
 Every harness keeps a cache of replies keyed by the model's *name*; base and ours, served in turn under one name, would
 read each other's. So everything is run inside, and cached inside, one folder a checkpoint.

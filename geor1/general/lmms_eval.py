@@ -9,7 +9,8 @@ Two things of the harness matter for the figures. A request that failed is score
 ``[LMMS_EVAL_REQUEST_FAILED …``. And for MMMU it logs no score but what it will score (``answer``, ``parsed_pred``,
 ``question_type``): multiple choice is scored here by its rule, equality of letters; open questions are left out, and
 counted, because ``tasks/mmmu/utils.py`` keeps one reading of the reply as a string where its scoring goes through a
-list of readings, so that it compares single characters and counts every open question as wrong.
+list of readings, so that it compares single characters and counts every open question as wrong (seen by calling
+its ``parse_open_response`` and ``eval_open`` on right answers).
 """
 
 from __future__ import annotations
