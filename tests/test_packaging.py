@@ -245,7 +245,11 @@ def test_arrows_point_down(source: Path) -> None:
     parts = source.relative_to(ROOT / "geor1").parts
     if parts[0] in ("cli.py", "__main__.py", "__init__.py"):
         return
-    above = {"world": STAGE_FOLDERS, "models": (*STAGE_FOLDERS, "world")}
+    above = {
+        "world": STAGE_FOLDERS,
+        "models": (*STAGE_FOLDERS, "world"),
+        "benchmarks": ("sft", "grpo", "maps", "models"),
+    }
     here = parts[0]
     floor = (*STAGE_FOLDERS, "world", "models")
     refused = [name for name in STAGE_FOLDERS if name != here] if here in STAGE_FOLDERS else above.get(here, floor)
