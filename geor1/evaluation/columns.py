@@ -124,7 +124,7 @@ def name_hits(predicted: Names, true: Names, rule: NameRule) -> tuple[NDArray[np
     first, second = named[: len(true)], named[len(true) :]
     counted = codes[len(true) :] >= 0
     if rule.missing == "drop":
-        counted &= codes[: len(true)] >= 0
+        counted &= (first if rule.empty_is_missing else codes[: len(true)]) >= 0
     return (first == second) & (first >= 0) & counted, counted
 
 

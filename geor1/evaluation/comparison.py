@@ -15,7 +15,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from geor1.evaluation.columns import NAMED, GeolocationColumns, columns_of, name_hits
-from geor1.evaluation.geolocation import distances_km, item_geoscores, item_log10_km, within
+from geor1.evaluation.geolocation import distances_km, item_geoscores, item_log10_km, located_items, within
 from geor1.evaluation.power import NonInferiority, detectable_mean_difference, non_inferiority
 from geor1.evaluation.presets import STRICT, ScoringPreset
 from geor1.evaluation.statistics import (
@@ -62,7 +62,7 @@ class Comparison:
     only_first: int
     only_second: int
     n_scored: int
-    missed: tuple[int, int]
+    missed: tuple[int, ...]
     n_clusters: int
     geoscore: Interval
     log10_km: Interval
@@ -153,7 +153,7 @@ def compare_geolocation(
         only_first=len(whole[0]) - len(one),
         only_second=len(whole[1]) - len(one),
         n_scored=int(scored.sum()),
-        missed=(_misses(one), _misses(other)),
+        missed=tuple(int((~located_items(run, preset)).sum()) for run in (one, other)),
         n_clusters=len(pd.unique(labels)) if labels is not None else int(scored.sum()),
         geoscore=paired_bootstrap_difference(*geoscores, **options),
         log10_km=paired_bootstrap_difference(*(item_log10_km(d) for d in kept), **options),
@@ -219,10 +219,6 @@ def _tests(
             if both.any():
                 tests[kind] = mcnemar_exact(right[both], other_right[both])
     return tests
-
-
-def _misses(run: GeolocationColumns) -> int:
-    return int((~np.isfinite(distances_km(run))).sum())
 
 
 def _rule(preset: ScoringPreset, whole: list[GeolocationColumns], n: int) -> str:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from geor1.evaluation.columns import NAMED, GeolocationColumns, columns_of, failure_counts, name_hits
 from geor1.evaluation.presets import FARTHEST_KM, RADII_KM, STRICT, WGS84, ScoringPreset
-from geor1.evaluation.resampling import FloatArray, as_clusters, median, resample
+from geor1.evaluation.resampling import Clusters, FloatArray, as_clusters, median, resample
 from geor1.evaluation.statistics import Interval, Labels, percentiles, wilson_interval
 from geor1.geodesy import GEOSCORE_MAX, geodesic_km, geoscore, haversine_km, onto_sphere
 from geor1.records import Prediction
@@ -71,7 +71,7 @@ def distances_km(predictions: Sequence[Prediction] | GeolocationColumns, preset:
         ValueError: A prediction has no true coordinates.
     """
     columns = predictions if isinstance(predictions, GeolocationColumns) else columns_of(predictions)
-    located = _located(columns, preset)
+    located = located_items(columns, preset)
     missed = {"infinite": math.inf, "drop": math.nan, "farthest": FARTHEST_KM}[preset.miss]
     distances = np.full(len(columns), missed)
     latitude, longitude = columns.latitude_deg[located], columns.longitude_deg[located]
@@ -112,6 +112,17 @@ def item_log10_km(distances: FloatArray) -> FloatArray:
     a perfect hit is 0.
     """
     return np.log10(1.0 + np.minimum(distances, FARTHEST_KM))
+
+
+def located_items(columns: GeolocationColumns, preset: ScoringPreset) -> NDArray[np.bool_]:
+    """Which items have coordinates that the preset takes, (N,)."""
+    latitude, longitude = columns.latitude_deg, columns.longitude_deg
+    located = np.isfinite(latitude) & np.isfinite(longitude)
+    if preset.range_checked:
+        located &= (np.abs(latitude) <= 90.0) & (np.abs(longitude) <= 180.0)
+    if preset.zero_is_missing:
+        located &= (latitude != 0.0) & (longitude != 0.0)
+    return located
 
 
 def within(distances: FloatArray, radius_km: float, preset: ScoringPreset = STRICT) -> NDArray[np.bool_]:
@@ -159,7 +170,7 @@ def score_columns(
     All intervals come from the same resamples. Without clusters, shares have Wilson intervals.
     """
     distances = distances_km(columns, preset)
-    located, scored = _located(columns, preset), ~np.isnan(distances)
+    located, scored = located_items(columns, preset), ~np.isnan(distances)
     radii = [float(radius) for radius in (preset.radii_km if radii_km is None else radii_km)]
     shares = {("within", radius): (within(distances, radius, preset), scored) for radius in radii}
     shares |= {("name", kind): name_hits(*columns.names[kind], _rule(preset, kind)) for kind in columns.names}
@@ -169,12 +180,11 @@ def score_columns(
     }
     groups = as_clusters(len(columns), clusters)
     resampled = {**means, **(shares if clusters is not None else {})}
-    matrix = np.column_stack([column for pair in resampled.values() for column in pair]).astype(float)
     options = {"median_of": distances, "upper": preset.upper_median, "resamples": resamples, "seed": seed}
-    sums, medians = resample(groups, matrix, **options)
+    draws, medians = _resampled_ratios(groups, list(resampled.values()), options)
     intervals: dict[Any, Interval] = {key: _wilson(*pair) for key, pair in shares.items()}
-    for index, (key, (values, counted)) in enumerate(resampled.items()):
-        intervals[key] = _ratio_interval(values, counted, sums[:, 2 * index], sums[:, 2 * index + 1])
+    for (key, pair), ratios in zip(resampled.items(), draws, strict=True):
+        intervals[key] = _ratio_interval(*pair, ratios)
     return GeolocationScore(
         model=columns.model,
         condition=columns.condition,
@@ -208,16 +218,6 @@ def score_row(score: GeolocationScore) -> dict[str, Any]:
     return {**row, "failures": score.failures}
 
 
-def _located(columns: GeolocationColumns, preset: ScoringPreset) -> NDArray[np.bool_]:
-    latitude, longitude = columns.latitude_deg, columns.longitude_deg
-    located = np.isfinite(latitude) & np.isfinite(longitude)
-    if preset.range_checked:
-        located &= (np.abs(latitude) <= 90.0) & (np.abs(longitude) <= 180.0)
-    if preset.zero_is_missing:
-        located &= (latitude != 0.0) & (longitude != 0.0)
-    return located
-
-
 def _rule(preset: ScoringPreset, kind: str) -> Any:
     return dict(zip(NAMED, (preset.countries, preset.states, preset.cities), strict=True))[kind]
 
@@ -226,13 +226,27 @@ def _wilson(hits: NDArray[np.bool_], counted: NDArray[np.bool_]) -> Interval:
     return wilson_interval(int(hits.sum()), int(counted.sum())) if counted.any() else _NOTHING
 
 
-def _ratio_interval(values: FloatArray, counted: NDArray[np.bool_], above: FloatArray, below: FloatArray) -> Interval:
-    """Mean over the counted items with its percentiles; resamples that hold none of them say nothing."""
+def _resampled_ratios(
+    groups: Clusters, ratios: list[tuple[FloatArray, NDArray[np.bool_]]], options: dict[str, Any]
+) -> tuple[list[FloatArray], FloatArray]:
+    """Draws of the mean of values over their counted items, and of the median; equal denominators are drawn once."""
+    denominators: list[NDArray[np.bool_]] = []
+    places = []
+    for _, counted in ratios:
+        same = (place for place, other in enumerate(denominators) if np.array_equal(counted, other))
+        places.append(next(same, len(denominators)))
+        if places[-1] == len(denominators):
+            denominators.append(counted)
+    matrix = np.column_stack([*(values for values, _ in ratios), *denominators]).astype(float, copy=False)
+    sums, medians = resample(groups, matrix, **options)
+    below = [sums[:, len(ratios) + place] for place in places]
+    return [sums[d > 0, index] / d[d > 0] for index, d in enumerate(below)], medians
+
+
+def _ratio_interval(values: FloatArray, counted: NDArray[np.bool_], draws: FloatArray) -> Interval:
+    """Mean over the counted items with its percentiles; resamples that hold none of them are not among the draws."""
     n = int(counted.sum())
-    if not n:
-        return _NOTHING
-    draws = above[below > 0] / below[below > 0]
-    return Interval(float(values.sum() / n), *percentiles(draws, 0.95), n)
+    return Interval(float(values.sum() / n), *percentiles(draws, 0.95), n) if n else _NOTHING
 
 
 def _median_interval(values: FloatArray, medians: FloatArray, upper: bool) -> Interval:

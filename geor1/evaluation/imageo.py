@@ -75,7 +75,7 @@ def imageo_columns(results: Path | str, labels: Path | str) -> GeolocationColumn
         true_longitude_deg=np.array([label.longitude_deg for label, _ in pairs]),
         names={
             kind: (
-                np.array([_name(kind, reply.address.get(kind)) for _, reply in pairs], dtype=object),
+                np.array([_name(reply.address.get(kind)) for _, reply in pairs], dtype=object),
                 np.array([getattr(label, kind) for label, _ in pairs], dtype=object),
             )
             for kind in _NAMES
@@ -117,8 +117,6 @@ def _number(value: Any) -> float:
     return number if math.isfinite(number) else math.nan
 
 
-def _name(kind: str, value: Any) -> str | None:
-    """A name as their code sees it: any text counts but an empty state; what is no text is present, never right."""
-    if value is None or (kind == "state" and value == ""):
-        return None
-    return value if isinstance(value, str) else f"{value!r} is not text"
+def _name(value: Any) -> str | None:
+    """A name as their code sees it: what is not text is present, and never right."""
+    return value if value is None or isinstance(value, str) else f"{value!r} is not text"

@@ -90,7 +90,7 @@ _STATE_KEYS = {
 # What Unicode does not take apart, and apostrophes, which are left out.
 _LETTERS = str.maketrans({"ø": "o", "ł": "l", "đ": "d", "ð": "d", "ı": "i", "æ": "ae", "œ": "oe", "þ": "th",
                           "'": "", "’": "", "ʻ": "", "`": ""})  # fmt: skip
-_SEPARATORS = re.compile(r"[^\w]+|_")
+_SEPARATORS = re.compile(r"[\W_]+")
 
 
 def fold_text(text: str) -> str:
@@ -99,7 +99,7 @@ def fold_text(text: str) -> str:
     >>> fold_text("  Kőszeg "), fold_text("Chūō-ku"), fold_text("St. John's")
     ('koszeg', 'chuo ku', 'st johns')
     """
-    letters = unicodedata.normalize("NFKD", text.casefold().translate(_LETTERS))
+    letters = unicodedata.normalize("NFKD", unicodedata.normalize("NFKC", text).casefold().translate(_LETTERS))
     return _SEPARATORS.sub(" ", "".join(c for c in letters if not unicodedata.combining(c))).strip()
 
 
@@ -158,8 +158,8 @@ def imageo_state(text: str) -> str:
 
 
 def _bare(text: str) -> str:
-    folded = fold_text(text).removeprefix("the ")
-    return re.sub(r"\b(\w) (?=\w\b)", r"\1", folded)  # u s a -> usa
+    joined = re.sub(r"\b(\w) (?=\w\b)", r"\1", fold_text(text))  # u s a -> usa
+    return re.sub(r"^(?:the )+", "", joined)
 
 
 @functools.cache

@@ -31,11 +31,13 @@ class NameRule:
         fold: Name -> key; names with the same key are the same place.
         missing: What an item without a predicted name is: ``wrong``, or left out of the denominator (``drop``).
         text: For the rule's description.
+        empty_is_missing: Whether a name that folds to nothing is missing, not wrong.
     """
 
     fold: Callable[[str], str]
     missing: str = "wrong"
     text: str = "case and diacritics folded"
+    empty_is_missing: bool = False
 
     def __post_init__(self) -> None:
         if self.missing not in ("wrong", "drop"):
@@ -128,7 +130,7 @@ IMAGEO = ScoringPreset(
     range_checked=False,
     countries=_LOWERED,
     cities=_LOWERED,
-    states=NameRule(fold=imageo_state, missing="drop", text="US codes"),
+    states=NameRule(fold=imageo_state, missing="drop", text="US codes", empty_is_missing=True),
 )
 
 # Names come from reverse geocoding, as codes and exact; a model that never refuses has no misses, so ours are counted.

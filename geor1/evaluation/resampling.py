@@ -75,7 +75,8 @@ def draw_counts(generator: np.random.Generator, counts: FloatArray) -> None:
     """
     n = len(counts)
     sizes = np.minimum(_BLOCK, n - np.arange(0, n, _BLOCK))
-    random_bits = generator.integers(2**16, size=n, dtype=np.uint16)  # a quarter of the cost of drawing below n
+    words = generator.integers(2**64 - 1, size=-(-n // 4), dtype=np.uint64, endpoint=True)
+    random_bits = words.view(np.uint16)  # 16 of them a draw: a fraction of the cost of drawing below n
     start, used = 0, 0
     for size, total in zip(sizes.tolist(), generator.multinomial(n, sizes / n).tolist(), strict=True):
         if size == _BLOCK:
