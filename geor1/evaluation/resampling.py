@@ -69,10 +69,22 @@ def as_clusters(n: int, labels: Sequence[Hashable] | NDArray | None) -> Clusters
 
 
 def draw_counts(generator: np.random.Generator, counts: FloatArray) -> None:
-    """Fill in how often each of n clusters occurs in n draws with replacement, shape (n,).
+    """Fill each row with how often each of n clusters occurs in n draws with replacement, (R, n).
 
-    Exact: how many draws fall into each block is multinomial, and within a block every cluster is equally likely.
+    Exact, also where the clusters are many: how many draws fall into each block of them is multinomial, and within a
+    block every cluster is equally likely.
     """
+    rows, n = counts.shape
+    if n > _BLOCK:
+        for row in counts:
+            _draw_by_blocks(generator, row)
+        return
+    drawn = generator.integers(n, size=(rows, n))
+    drawn += np.arange(0, rows * n, n)[:, None]
+    counts[:] = np.bincount(drawn.ravel(), minlength=rows * n).reshape(rows, n)
+
+
+def _draw_by_blocks(generator: np.random.Generator, counts: FloatArray) -> None:
     n = len(counts)
     sizes = np.minimum(_BLOCK, n - np.arange(0, n, _BLOCK))
     words = generator.integers(2**64 - 1, size=-(-n // 4), dtype=np.uint64, endpoint=True)
@@ -111,8 +123,7 @@ def iterate_counts(n: int, resamples: int, seed: int, *, width: int = 0) -> Iter
     def fill(index: int) -> FloatArray:
         """Draw chunk ``index`` of all."""
         chunk = memory[index % 2][: resamples - starts[index]]
-        for counts in chunk:
-            draw_counts(generator, counts)
+        draw_counts(generator, chunk)
         return chunk
 
     with ThreadPoolExecutor(max_workers=1) as thread:

@@ -108,8 +108,8 @@ def bootstrap_interval(
             cluster at a time (a statistic other than the mean is then computed once a cluster).
 
     Raises:
-        ValueError: No values, a NaN among them, labels of another length, an unknown method; for ``"bca"`` also a
-            statistic that is infinite, or fewer than two clusters.
+        ValueError: No values, a NaN among them, labels of another length, an unknown method; for ``"bca"`` also an
+            infinite value or statistic, or fewer than two clusters.
 
     Source: Efron & Tibshirani (1993), chapters 13 and 14; percentiles are order statistics, not interpolated.
     """
@@ -245,6 +245,8 @@ def _leave_one_out(data: FloatArray, statistic: Statistic | str | None, clusters
     """The statistic without each cluster in turn, shape (M,)."""
     if clusters.n < 2:
         raise ValueError(f"method='bca': expected at least two clusters, got {clusters.n}")
+    if not np.isfinite(data).all():
+        raise ValueError("method='bca': expected finite values, found infinite ones; use method='percentile'")
     if statistic in (None, "mean"):
         sums = clusters.sums(_with_ones(data))
         rest = sums.sum(axis=0) - sums
@@ -255,7 +257,7 @@ def _leave_one_out(data: FloatArray, statistic: Statistic | str | None, clusters
 def _bca_percentiles(draws: FloatArray, estimate: float, left_out: FloatArray, level: float) -> tuple[float, float]:
     """Percentiles moved by the bias correction and the acceleration (Efron 1987)."""
     if not (np.isfinite(draws).all() and np.isfinite(left_out).all() and math.isfinite(estimate)):
-        raise ValueError("method='bca': the statistic is infinite in places; use method='percentile'")
+        raise ValueError("method='bca': the statistic is NaN or infinite in places; use method='percentile'")
     if np.ptp(draws) == 0:
         return estimate, estimate
     below = (np.mean(draws < estimate) + np.mean(draws <= estimate)) / 2

@@ -33,15 +33,15 @@ def test_counts_add_up_and_are_seeded(n: int) -> None:
 def test_counts_are_multinomial(monkeypatch: pytest.MonkeyPatch) -> None:
     """Across blocks and within them: mean 1, variance 1 - 1/n, covariance -1/n, and Poisson-like chances."""
     monkeypatch.setattr(resampling, "_BLOCK", 4)
-    n, draws = 10, 40_000
+    n, draws = 10, 10_000
     counts = all_counts(n, draws, seed=3)
-    assert counts.mean(axis=0) == pytest.approx(np.ones(n), abs=0.03)
+    assert counts.mean(axis=0) == pytest.approx(np.ones(n), abs=0.05)
     covariance = np.cov(counts.T)
-    assert covariance == pytest.approx(np.eye(n) - 1 / n, abs=0.03)
+    assert covariance == pytest.approx(np.eye(n) - 1 / n, abs=0.06)
     expected = stats.binom.pmf(np.arange(5), n, 1 / n)
     for cluster in (0, 3, 4, 9):  # 9 is in the last, smaller block
         found = [(counts[:, cluster] == k).mean() for k in range(5)]
-        assert found == pytest.approx(expected, abs=0.012)
+        assert found == pytest.approx(expected, abs=0.025)
 
 
 def test_chunks_do_not_change_the_draws(monkeypatch: pytest.MonkeyPatch) -> None:
