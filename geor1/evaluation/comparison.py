@@ -209,11 +209,10 @@ def _tests(
         f"within_{radius:g}_km": mcnemar_exact(*(within(d, radius, preset) for d in distances))
         for radius in preset.radii_km
     }
-    rules = dict(zip(NAMED, (preset.countries, preset.states, preset.cities), strict=True))
     for kind in NAMED:
         if kind in first.names and kind in second.names:
             (right, counted), (other_right, other_counted) = (
-                name_hits(*run.names[kind], rules[kind]) for run in (first, second)
+                name_hits(*run.names[kind], preset.names_rule(kind)) for run in (first, second)
             )
             both = counted & other_counted
             if both.any():

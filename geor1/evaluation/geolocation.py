@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from geor1.evaluation.columns import NAMED, GeolocationColumns, columns_of, failure_counts, name_hits
+from geor1.evaluation.columns import GeolocationColumns, columns_of, failure_counts, name_hits
 from geor1.evaluation.presets import FARTHEST_KM, RADII_KM, STRICT, WGS84, ScoringPreset
 from geor1.evaluation.resampling import Clusters, FloatArray, as_clusters, median, resample
 from geor1.evaluation.statistics import Interval, Labels, percentiles, wilson_interval
@@ -173,7 +173,7 @@ def score_columns(
     located, scored = located_items(columns, preset), ~np.isnan(distances)
     radii = [float(radius) for radius in (preset.radii_km if radii_km is None else radii_km)]
     shares = {("within", radius): (within(distances, radius, preset), scored) for radius in radii}
-    shares |= {("name", kind): name_hits(*columns.names[kind], _rule(preset, kind)) for kind in columns.names}
+    shares |= {("name", kind): name_hits(*columns.names[kind], preset.names_rule(kind)) for kind in columns.names}
     means = {
         "geoscore": (np.nan_to_num(item_geoscores(distances, preset)), scored),
         "log10_km": (np.nan_to_num(item_log10_km(distances)), scored),
@@ -216,10 +216,6 @@ def score_row(score: GeolocationScore) -> dict[str, Any]:
         row |= {name: interval.estimate, f"{name}_low": interval.low, f"{name}_high": interval.high}
     row |= {f"{kind}_n": interval.n for kind, interval in score.names.items()}
     return {**row, "failures": score.failures}
-
-
-def _rule(preset: ScoringPreset, kind: str) -> Any:
-    return dict(zip(NAMED, (preset.countries, preset.states, preset.cities), strict=True))[kind]
 
 
 def _wilson(hits: NDArray[np.bool_], counted: NDArray[np.bool_]) -> Interval:

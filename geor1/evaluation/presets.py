@@ -97,6 +97,10 @@ class ScoringPreset:
         if not 0 < self.geoscore_scale_km < math.inf:
             raise ValueError(f"geoscore_scale_km={self.geoscore_scale_km}: expected a positive scale in kilometres")
 
+    def names_rule(self, kind: str) -> NameRule:
+        """The rule for ``country``, ``state`` or ``city``."""
+        return {"country": self.countries, "state": self.states, "city": self.cities}[kind]
+
     @property
     def rule(self) -> str:
         """The convention in one line, to stand beside every figure."""
@@ -114,6 +118,8 @@ class ScoringPreset:
         ]
         if self.zero_is_missing:
             parts.append("0.0 is no coordinate")
+        if not self.range_checked:
+            parts.append("range not checked")
         if self.upper_median:
             parts.append("upper median")
         return "; ".join(parts)

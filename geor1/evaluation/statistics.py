@@ -205,11 +205,13 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 
 def percentiles(draws: FloatArray, level: float) -> tuple[float, float]:
-    """Both ends of a percentile interval: order statistics of the draws, NaN if any draw is.
+    """Both ends of a percentile interval: order statistics of the draws, NaN if there is none or any draw is NaN.
 
     Order statistics rather than interpolation: between a number and infinity there is nothing to interpolate.
     """
     tail = (1 - _checked_level(level)) / 2
+    if not len(draws):
+        return math.nan, math.nan
     low, high = np.quantile(draws, [tail, 1 - tail], method="inverted_cdf")
     return float(low), float(high)
 

@@ -129,6 +129,14 @@ def test_nothing_scored() -> None:
     assert score.names == {}
 
 
+def test_one_scored_item_that_a_resample_misses() -> None:
+    misses = [predict(f"miss{i}", None, (5.0, 5.0)) for i in range(20)]
+    scores = [score_geolocation([table()[0], *misses], preset=IMAGEO, resamples=1, seed=seed) for seed in range(12)]
+    assert scores[0].mean_km_located == pytest.approx(6371 * DEGREE)
+    assert {score.median_km.estimate for score in scores} == {scores[0].mean_km_located}
+    assert {math.isnan(score.geoscore.low) for score in scores} == {True, False}  # some draw it, some do not
+
+
 def test_every_row_says_n_misses_and_rule() -> None:
     for preset in PRESETS.values():
         row = score_row(score_geolocation(table(), preset=preset, resamples=50))
