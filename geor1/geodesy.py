@@ -14,12 +14,22 @@ import numpy.typing as npt
 FloatArray: TypeAlias = npt.NDArray[np.float64]
 
 EARTH_RADIUS_KM = 6371.0  # as in the OSV-5M benchmark, whose distances this reproduces to 1e-11 km
+WGS84_EQUATOR_KM = 6378.137  # semi-major axis of the ellipsoid
+WGS84_FLATTENING = 1 / 298.257223563
 GEOSCORE_MAX = 5000.0  # GeoGuessr's full score
 GEOSCORE_SCALE_KM = 1492.7  # OSV-5M (Astruc et al. 2024): score = 5000 exp(-d / 1492.7)
 _HALF_TURN_DEG = 180.0
+_VINCENTY_LIMIT_DEG = 178.5  # on the sphere; from about 179.4° on Vincenty's iteration does not converge
 
 
-def haversine_km(*, lat1: npt.ArrayLike, lon1: npt.ArrayLike, lat2: npt.ArrayLike, lon2: npt.ArrayLike) -> FloatArray:
+def haversine_km(
+    *,
+    lat1: npt.ArrayLike,
+    lon1: npt.ArrayLike,
+    lat2: npt.ArrayLike,
+    lon2: npt.ArrayLike,
+    radius_km: float = EARTH_RADIUS_KM,
+) -> FloatArray:
     """Great-circle distance.
 
     The haversine h and its complement 1 - h are each a sum of terms without cancellation, so that metres and antipodes
@@ -30,9 +40,10 @@ def haversine_km(*, lat1: npt.ArrayLike, lon1: npt.ArrayLike, lat2: npt.ArrayLik
         lon1: Degrees.
         lat2: Degrees.
         lon2: Degrees.
+        radius_km: Of the sphere, kilometres.
 
     Returns:
-        Kilometres in [0, 20015.09], of the broadcast shape; a NumPy scalar for scalars.
+        Kilometres in [0, 20015.09] at the default radius, of the broadcast shape; a NumPy scalar for scalars.
 
     Raises:
         ValueError: A latitude outside [-90, 90], or a value that is not finite.
@@ -45,7 +56,42 @@ def haversine_km(*, lat1: npt.ArrayLike, lon1: npt.ArrayLike, lat2: npt.ArrayLik
     cosines = np.cos(phi1) * np.cos(phi2)
     haversine = np.sin((phi2 - phi1) / 2.0) ** 2 + cosines * np.sin(half_dlon) ** 2
     complement = np.sin((phi1 + phi2) / 2.0) ** 2 + cosines * np.cos(half_dlon) ** 2
-    return np.asarray(2.0 * EARTH_RADIUS_KM * np.arctan2(np.sqrt(haversine), np.sqrt(complement)))[()]
+    return np.asarray(2.0 * radius_km * np.arctan2(np.sqrt(haversine), np.sqrt(complement)))[()]
+
+
+def geodesic_km(*, lat1: npt.ArrayLike, lon1: npt.ArrayLike, lat2: npt.ArrayLike, lon2: npt.ArrayLike) -> FloatArray:
+    """Distance along the WGS84 ellipsoid.
+
+    Args:
+        lat1: Geodetic degrees, any shape; so are the others, broadcast together.
+        lon1: Degrees.
+        lat2: Geodetic degrees.
+        lon2: Degrees.
+
+    Returns:
+        Kilometres in [0, 20003.94], exact to about a millimetre, of the broadcast shape; a NumPy scalar for scalars.
+
+    Raises:
+        ValueError: As :func:`haversine_km`.
+
+    Source: Vincenty (1975), which does not converge near the antipode; there the shortest way is found through the
+        circle half-way (:func:`_through_the_middle_km`).
+
+    >>> round(float(geodesic_km(lat1=0, lon1=0, lat2=90, lon2=0)), 3)  # a quarter meridian
+    10001.966
+    """
+    angles = np.broadcast_arrays(
+        _radians(lat1, "lat1", latitude=True), _radians(lon1, "lon1"),
+        _radians(lat2, "lat2", latitude=True), _radians(lon2, "lon2"),
+    )  # fmt: skip
+    phi1, lam1, phi2, lam2 = (angle.ravel() for angle in angles)
+    apart = np.degrees(haversine_km(lat1=lat1, lon1=lon1, lat2=lat2, lon2=lon2, radius_km=1.0)).ravel()
+    far = apart > _VINCENTY_LIMIT_DEG
+    distances = np.empty(len(phi1))
+    distances[~far] = _vincenty_km(phi1[~far], phi2[~far], (lam2 - lam1)[~far])
+    for index in np.flatnonzero(far):
+        distances[index] = _through_the_middle_km(phi1[index], lam1[index], phi2[index], lam2[index])
+    return distances.reshape(angles[0].shape)[()]
 
 
 def initial_bearing_deg(
@@ -165,11 +211,38 @@ def normalize_longitude_deg(longitude_deg: npt.ArrayLike) -> FloatArray:
     return np.where(np.abs(values) <= _HALF_TURN_DEG, values, wrapped)[()]
 
 
-def geoscore(distance_km: npt.ArrayLike) -> FloatArray:
+def onto_sphere(*, latitude_deg: npt.ArrayLike, longitude_deg: npt.ArrayLike) -> tuple[FloatArray, FloatArray]:
+    """The position that trigonometry reads out of any two numbers: a latitude beyond a pole comes down on its far side.
+
+    The haversine formula without a range check gives this position's distance, so that code which takes 250 for a
+    latitude can be followed to the digit.
+
+    Args:
+        latitude_deg: Degrees, any finite number, any shape.
+        longitude_deg: Degrees, any turn, the same shape.
+
+    Returns:
+        Latitude in [-90, 90] and longitude in [-180, 180].
+
+    Raises:
+        ValueError: Not finite.
+
+    >>> [float(value) for value in onto_sphere(latitude_deg=100, longitude_deg=20)]
+    [80.0, -160.0]
+    """
+    latitude = normalize_longitude_deg(_finite(latitude_deg, "latitude_deg"))
+    beyond = np.abs(latitude) > 90.0
+    folded = np.where(beyond, np.copysign(_HALF_TURN_DEG, latitude) - latitude, latitude)
+    longitude = _finite(longitude_deg, "longitude_deg")
+    return folded[()], normalize_longitude_deg(np.where(beyond, longitude + _HALF_TURN_DEG, longitude))
+
+
+def geoscore(distance_km: npt.ArrayLike, *, scale_km: float = GEOSCORE_SCALE_KM) -> FloatArray:
     """Score of a geolocation error: 5000 exp(-d / 1492.7 km), which is 5000 at the spot and 0 for a miss.
 
     Args:
         distance_km: Error in kilometres, >= 0, any shape; infinity stands for no usable answer.
+        scale_km: Distance over which the score falls to 1/e.
 
     Returns:
         Scores in [0, 5000].
@@ -185,7 +258,7 @@ def geoscore(distance_km: npt.ArrayLike) -> FloatArray:
     distances = np.asarray(distance_km, dtype=np.float64)
     if not np.all(distances >= 0.0):
         raise ValueError(f"distance_km: expected values >= 0 (infinity for a miss), got {distances}")
-    return np.asarray(GEOSCORE_MAX * np.exp(-distances / GEOSCORE_SCALE_KM))[()]
+    return np.asarray(GEOSCORE_MAX * np.exp(-distances / scale_km))[()]
 
 
 def check_position(
@@ -212,6 +285,64 @@ def _radians(degrees: npt.ArrayLike, name: str, *, latitude: bool = False) -> Fl
         worst = float(array.flat[np.argmax(np.abs(array))])
         raise ValueError(f"{name}={worst} is outside [-90, 90]; are latitude and longitude swapped?")
     return np.radians(array)
+
+
+def _vincenty_km(phi1: FloatArray, phi2: FloatArray, dlon: FloatArray) -> FloatArray:
+    """Vincenty's inverse formula in radians, all [n]; pairs at most _VINCENTY_LIMIT_DEG apart."""
+    f, polar_km = WGS84_FLATTENING, WGS84_EQUATOR_KM * (1 - WGS84_FLATTENING)
+    u1, u2 = np.arctan((1 - f) * np.tan(phi1)), np.arctan((1 - f) * np.tan(phi2))
+    dlon = np.angle(np.exp(1j * dlon))  # the shorter way round, in (-pi, pi]
+    lam = dlon
+    for _ in range(100):
+        east, north = np.cos(u2) * np.sin(lam), np.cos(u1) * np.sin(u2) - np.sin(u1) * np.cos(u2) * np.cos(lam)
+        sin_sigma = np.hypot(east, north)
+        cos_sigma = np.sin(u1) * np.sin(u2) + np.cos(u1) * np.cos(u2) * np.cos(lam)
+        sigma = np.arctan2(sin_sigma, cos_sigma)
+        sin_alpha = _ratio(np.cos(u1) * np.cos(u2) * np.sin(lam), sin_sigma)
+        cos2_alpha = 1 - sin_alpha**2
+        cos_2m = cos_sigma - _ratio(2 * np.sin(u1) * np.sin(u2), cos2_alpha)
+        c = f / 16 * cos2_alpha * (4 + f * (4 - 3 * cos2_alpha))
+        bend = sigma + c * sin_sigma * (cos_2m + c * cos_sigma * (2 * cos_2m**2 - 1))
+        before, lam = lam, dlon + (1 - c) * f * sin_alpha * bend
+        if np.all(np.abs(lam - before) < 1e-13):
+            break
+    else:
+        raise ArithmeticError("geodesic_km: Vincenty's formula did not converge; please report the positions")
+    u_squared = cos2_alpha * (WGS84_EQUATOR_KM**2 - polar_km**2) / polar_km**2
+    a = 1 + u_squared / 16384 * (4096 + u_squared * (-768 + u_squared * (320 - 175 * u_squared)))
+    b = u_squared / 1024 * (256 + u_squared * (-128 + u_squared * (74 - 47 * u_squared)))
+    inner = cos_sigma * (2 * cos_2m**2 - 1) - b / 6 * cos_2m * (4 * sin_sigma**2 - 3) * (4 * cos_2m**2 - 3)
+    return polar_km * a * (sigma - b * sin_sigma * (cos_2m + b / 4 * inner))
+
+
+def _through_the_middle_km(phi1: float, lam1: float, phi2: float, lam2: float) -> float:
+    """Distance of two positions near each other's antipode, in radians.
+
+    Every way between them crosses the circle 90° from the first, so the shortest is the least sum of two ways, to a
+    point of that circle and on, both easy ones. That point is searched by its azimuth.
+    """
+    _, east, north = _frame(np.asarray(phi1), np.asarray(lam1))
+
+    def length(azimuths: FloatArray) -> FloatArray:
+        """Kilometres by way of the circle's points at these azimuths, [n]."""
+        middle = np.sin(azimuths)[:, None] * east + np.cos(azimuths)[:, None] * north
+        phi, lam = (np.radians(angle) for angle in _to_degrees(middle))
+        return _vincenty_km(np.full(len(phi), phi1), phi, lam - lam1) + _vincenty_km(
+            phi, np.full(len(phi), phi2), lam2 - lam
+        )
+
+    width = np.pi
+    best = np.pi
+    for _ in range(9):  # each round narrows the search fifteenfold
+        azimuths = best + np.linspace(-width, width, 61)
+        lengths = length(azimuths)
+        best, width = azimuths[np.argmin(lengths)], width / 15
+    return float(lengths.min())
+
+
+def _ratio(numerator: FloatArray, denominator: FloatArray) -> FloatArray:
+    """Quotient, 0 where the denominator is 0 (equal positions; the equator)."""
+    return np.divide(numerator, denominator, out=np.zeros_like(numerator), where=denominator > 1e-30)
 
 
 def _frame(phi: FloatArray, lam: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:

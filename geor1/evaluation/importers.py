@@ -15,7 +15,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from geor1.answers import ParseFailure
+import numpy as np
+
+from geor1.answers import Coordinates, ParseFailure, parse_coordinates
+from geor1.evaluation.defects import truth_defects
 from geor1.evaluation.json_replies import find_object
 from geor1.records import Prediction, RecordError, check_coordinates, iterate_json_lines
 
@@ -23,7 +26,9 @@ logger = logging.getLogger(__name__)
 
 API_ERROR = "api_error"
 MISSING = "missing"  # a labelled photo that the output file has no row for
-_DEGREES = re.compile(r"^\s*([-+]?\d+(?:\.\d+)?)\s*°?\s*([NSEW])?\s*$", re.IGNORECASE)
+SWAPPED = "swapped"  # latitude out of range, but not if it were the longitude
+_PLAIN_NUMBER = re.compile(r"\s*[-+]?\d{1,4}(?:\.\d{1,40})?\s*")
+_MOST_CHARACTERS = 40
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,7 +76,8 @@ def read_imageo(results: Path | str, labels: Path | str) -> list[Prediction]:
         labels: The dataset's CSV (``image_id``, ``latitude``, ``longitude``; maybe ``city``, ``state``, ``country``).
 
     Returns:
-        Predictions with task ``geolocation``; rows without a label are left out, with a log line.
+        Predictions with task ``geolocation``; rows without a label are left out, with a log line. Labels that cannot be
+        right (:func:`geor1.evaluation.defects.truth_defects`) are kept, with a warning.
 
     Raises:
         RecordError: A line is not JSON, a column is missing, or a true coordinate is not usable.
@@ -85,14 +91,17 @@ def read_imageo(results: Path | str, labels: Path | str) -> list[Prediction]:
     if unlabelled:
         logger.info("%s: %d rows without a label left out (%s …)", Path(results).name, len(unlabelled), unlabelled[0])
     model = next(iter(replies.values())).model if replies else Path(results).stem
-    return [_imageo_prediction(label, replies.get(label.image_id), model) for label in truth]
+    predictions = [_imageo_prediction(label, replies.get(label.image_id), model) for label in truth]
+    if defects := truth_defects(predictions):
+        logger.warning("%s: %d labels are defective, e.g. %s", Path(labels).name, len(defects), defects[0])
+    return predictions
 
 
 def read_imageo_labels(path: Path | str) -> list[ImageoLabel]:
     """The labels of an IMAGEO data set, in file order; raises as :func:`read_imageo`."""
     labels = []
-    for where, row in _csv_rows(path, ("image_id", "latitude", "longitude")):
-        latitude, longitude = _truth(where, row["latitude"], row["longitude"])
+    for where, row in csv_rows(path, ("image_id", "latitude", "longitude")):
+        latitude, longitude = true_position(where, row["latitude"], row["longitude"])
         texts = {name: row.get(name) or None for name in ("city", "state", "country")}
         labels.append(ImageoLabel(row["image_id"], latitude, longitude, **texts))
     return labels
@@ -133,8 +142,8 @@ def read_geoguess(path: Path | str, *, model: str | None = None) -> list[Predict
     label = model or path.stem.removesuffix("-full-bench")
     needed = ("image_name", "model_response", "label_lat", "label_long", "predicted_lat", "predicted_long")
     predictions = []
-    for where, row in _csv_rows(path, needed):
-        latitude, longitude = _truth(where, row["label_lat"], row["label_long"])
+    for where, row in csv_rows(path, needed):
+        latitude, longitude = true_position(where, row["label_lat"], row["label_long"])
         predicted_lat, predicted_lon, status = read_position(row["predicted_lat"], row["predicted_long"])
         predictions.append(
             Prediction(
@@ -157,38 +166,48 @@ def read_geoguess(path: Path | str, *, model: str | None = None) -> list[Predict
 
 
 def read_position(latitude: Any, longitude: Any) -> tuple[float | None, float | None, str]:
-    """Coordinates as a model wrote them: numbers, or text such as ``48.85``, ``48.85°`` or ``2.35° W``.
+    """Coordinates as a model wrote them: numbers, or text such as ``48.85``, ``48°51'24" N`` or ``2.35° W``.
 
-    Exactly (0, 0), a spot in the sea that models write for "unknown", is no coordinates; a single zero is one.
+    Exactly (0, 0), a spot in the sea that models write for "unknown", is no coordinates; a single zero is one. Latitude
+    and longitude that only fit the other way round are not exchanged: the model did not say that, and where both fit
+    nobody would. They are their own reason, ``swapped``.
 
     Returns:
-        Latitude and longitude in degrees (both None unless usable) and the status, ``ok`` or a ParseFailure value.
+        Latitude and longitude in degrees (both None unless usable) and the status: ``ok``, ``swapped``, or the
+        ParseFailure value ``no_coordinates`` or ``out_of_range``.
 
     >>> read_position("48.85° N", "2.35 W")
     (48.85, -2.35, 'ok')
     >>> read_position("Unknown", "2.35")
     (None, None, 'no_coordinates')
+    >>> read_position(121.47, 31.23)
+    (None, None, 'swapped')
     """
-    lat_deg, lon_deg = _degrees(latitude, "NS"), _degrees(longitude, "EW")
-    if lat_deg is None or lon_deg is None or lat_deg == lon_deg == 0:
-        return None, None, ParseFailure.NO_COORDINATES.value
-    if not -90 <= lat_deg <= 90 or not -180 <= lon_deg <= 180:
-        return None, None, ParseFailure.OUT_OF_RANGE.value
-    return lat_deg, lon_deg, "ok"
+    texts = _angle_text(latitude), _angle_text(longitude)
+    found = _position(*texts)
+    if isinstance(found, Coordinates) and found != (0.0, 0.0):
+        return found.latitude_deg, found.longitude_deg, "ok"
+    if found is ParseFailure.OUT_OF_RANGE:
+        other_way = _position(texts[1], texts[0])
+        return None, None, SWAPPED if isinstance(other_way, Coordinates) else found.value
+    return None, None, ParseFailure.NO_COORDINATES.value
 
 
-def _degrees(value: Any, letters: str) -> float | None:
-    if isinstance(value, bool) or not isinstance(value, (int, float, str)):
+def _position(latitude: str | None, longitude: str | None) -> Coordinates | ParseFailure:
+    if latitude is None or longitude is None:
+        return ParseFailure.NO_COORDINATES
+    return parse_coordinates(f"<answer> latitude: {latitude} , longitude: {longitude} </answer>")
+
+
+def _angle_text(value: Any) -> str | None:
+    """One angle as text, None if it cannot be one; what could pose as part of the sentence around it is none."""
+    if isinstance(value, str):
+        plain = _PLAIN_NUMBER.fullmatch(value)
+        short = len(value) <= _MOST_CHARACTERS and not set(value) & set("<>,;:=")
+        return value.strip() if plain or (short and any(c.isdigit() for c in value)) else None
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
         return None
-    if not isinstance(value, str):
-        return float(value) if math.isfinite(value) else None
-    match = _DEGREES.match(value)
-    if match is None:
-        return None
-    number, letter = float(match.group(1)), (match.group(2) or "").upper()
-    if letter and letter not in letters:
-        return None
-    return -number if letter in ("S", "W") else number
+    return np.format_float_positional(float(value), trim="0")
 
 
 def _imageo_reply(row: dict[str, Any]) -> ImageoReply:
@@ -246,7 +265,12 @@ def _as_dict(value: Any) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def _csv_rows(path: Path | str, needed: tuple[str, ...]) -> Iterator[tuple[str, dict[str, str]]]:
+def csv_rows(path: Path | str, needed: tuple[str, ...]) -> Iterator[tuple[str, dict[str, str]]]:
+    """The rows of a CSV file, each with its place (``file row 3``); absent fields are "".
+
+    Raises:
+        RecordError: A needed column is missing.
+    """
     path = Path(path)
     with path.open(encoding="utf-8", newline="") as file:
         reader = csv.DictReader(file)
@@ -257,7 +281,12 @@ def _csv_rows(path: Path | str, needed: tuple[str, ...]) -> Iterator[tuple[str, 
             yield f"{path.name} row {number}", {key: value or "" for key, value in row.items() if key}
 
 
-def _truth(where: str, latitude: str, longitude: str) -> tuple[float, float]:
+def true_position(where: str, latitude: str, longitude: str) -> tuple[float, float]:
+    """True latitude and longitude in degrees from text.
+
+    Raises:
+        RecordError: Not numbers, or out of range; the message begins with ``where``.
+    """
     try:
         lat_deg, lon_deg = float(latitude), float(longitude)
         check_coordinates(latitude_deg=lat_deg, longitude_deg=lon_deg)

@@ -9,15 +9,16 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Callable, Hashable, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
-FloatArray = NDArray[np.float64]
-Statistic = Callable[[FloatArray], float]
+from geor1.evaluation.resampling import Clusters, FloatArray, as_clusters, iterate_counts, median, resample
 
-_CHUNK = 256  # resamples drawn at once; bounds memory at _CHUNK x n
+Statistic = Callable[[FloatArray], float]
+Labels = Sequence[Hashable] | NDArray[Any]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,29 +87,42 @@ def wilson_interval(successes: int, n: int, *, level: float = 0.95) -> Interval:
 def bootstrap_interval(
     values: ArrayLike,
     *,
-    statistic: Statistic | None = None,
-    clusters: Sequence[Hashable] | None = None,
+    statistic: Statistic | str | None = None,
+    clusters: Labels | None = None,
     resamples: int = 2000,
     level: float = 0.95,
     seed: int = 0,
+    method: str = "percentile",
 ) -> Interval:
-    """Percentile bootstrap interval of a statistic; infinite values are allowed (a missed distance is infinite).
+    """Bootstrap interval of a statistic; infinite values are allowed (a missed distance is infinite).
 
     Args:
         values: One number an observation, shape (N,).
-        statistic: Maps values to a number; the mean when None.
+        statistic: ``"mean"`` (also None) or ``"median"``, both linear in N, or a function of the values, whose order
+            means nothing.
         clusters: One label an observation; observations with the same label are drawn together.
         resamples: Bootstrap draws.
         level: Coverage.
         seed: Seed of the one generator used.
+        method: ``"percentile"``, or ``"bca"``: bias-corrected and accelerated, the acceleration from leaving out one
+            cluster at a time (a statistic other than the mean is then computed once a cluster).
 
     Raises:
-        ValueError: No values, a NaN among them, or labels of another length.
+        ValueError: No values, a NaN among them, labels of another length, an unknown method; for ``"bca"`` also an
+            infinite value or statistic, or fewer than two clusters.
+
+    Source: Efron & Tibshirani (1993), chapters 13 and 14; percentiles are order statistics, not interpolated.
     """
     data = _checked_values(values, "bootstrap_interval")
-    draws = _draw(data, statistic, clusters, resamples, seed)
-    estimate = float(data.mean()) if statistic is None else float(statistic(data))
-    low, high = _percentiles(draws, level)
+    if method not in ("percentile", "bca"):
+        raise ValueError(f"method: expected 'percentile' or 'bca', got {method!r}")
+    groups = as_clusters(len(data), clusters)
+    draws = _draw(data, statistic, groups, resamples, seed)
+    estimate = _evaluate(statistic, data)
+    if method == "bca":
+        low, high = _bca_percentiles(draws, estimate, _leave_one_out(data, statistic, groups), level)
+    else:
+        low, high = percentiles(draws, level)
     return Interval(estimate, low, high, len(data))
 
 
@@ -116,12 +130,13 @@ def paired_bootstrap_difference(
     first: ArrayLike,
     second: ArrayLike,
     *,
-    clusters: Sequence[Hashable] | None = None,
+    clusters: Labels | None = None,
     resamples: int = 2000,
     level: float = 0.95,
     seed: int = 0,
+    method: str = "percentile",
 ) -> Interval:
-    """Percentile bootstrap interval of mean(second) − mean(first) over the same observations.
+    """Bootstrap interval of mean(second) − mean(first) over the same observations.
 
     Args:
         first: One score an observation, shape (N,).
@@ -130,6 +145,7 @@ def paired_bootstrap_difference(
         resamples: Bootstrap draws.
         level: Coverage.
         seed: Seed.
+        method: As in :func:`bootstrap_interval`.
 
     Raises:
         ValueError: Lengths differ, or a score is not finite.
@@ -139,7 +155,8 @@ def paired_bootstrap_difference(
         raise ValueError(f"paired_bootstrap_difference: expected equal lengths, got {before.shape} and {after.shape}")
     if not (np.isfinite(before).all() and np.isfinite(after).all()):
         raise ValueError("paired_bootstrap_difference: expected finite scores, found NaN or infinity")
-    return bootstrap_interval(after - before, clusters=clusters, resamples=resamples, level=level, seed=seed)
+    options = {"clusters": clusters, "resamples": resamples, "level": level, "seed": seed, "method": method}
+    return bootstrap_interval(after - before, **options)
 
 
 def mcnemar_exact(first: Sequence[bool], second: Sequence[bool]) -> McNemarResult:
@@ -159,8 +176,8 @@ def mcnemar_exact(first: Sequence[bool], second: Sequence[bool]) -> McNemarResul
     """
     if len(first) != len(second):
         raise ValueError(f"mcnemar_exact: expected the same items for both, got {len(first)} and {len(second)}")
-    first_only = sum(1 for a, b in zip(first, second, strict=True) if a and not b)
-    second_only = sum(1 for a, b in zip(first, second, strict=True) if b and not a)
+    before, after = np.asarray(first, dtype=bool), np.asarray(second, dtype=bool)
+    first_only, second_only = int((before & ~after).sum()), int((after & ~before).sum())
     discordant = first_only + second_only
     p_value = float(stats.binomtest(first_only, discordant, 0.5).pvalue) if discordant else 1.0
     return McNemarResult(first_only, second_only, len(first), p_value)
@@ -187,51 +204,76 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return adjusted
 
 
-def _draw(
-    data: FloatArray, statistic: Statistic | None, clusters: Sequence[Hashable] | None, resamples: int, seed: int
-) -> FloatArray:
-    """Bootstrap replicates of the statistic, shape (resamples,)."""
-    if resamples < 1:
-        raise ValueError(f"resamples: expected at least 1, got {resamples}")
-    groups = _groups(len(data), clusters)
-    generator = np.random.default_rng(seed)
-    if statistic is None:
-        return _draw_means(data, groups, resamples, generator)
-    replicates = np.empty(resamples)
-    for index in range(resamples):
-        drawn = generator.integers(len(groups), size=len(groups))
-        replicates[index] = statistic(data[np.concatenate([groups[i] for i in drawn])])
-    return replicates
+def percentiles(draws: FloatArray, level: float) -> tuple[float, float]:
+    """Both ends of a percentile interval: order statistics of the draws, NaN if there is none or any draw is NaN.
 
-
-def _draw_means(
-    data: FloatArray, groups: list[NDArray[np.intp]], resamples: int, generator: np.random.Generator
-) -> FloatArray:
-    sums = np.array([data[group].sum() for group in groups])
-    counts = np.array([len(group) for group in groups], dtype=float)
-    parts = []
-    for start in range(0, resamples, _CHUNK):
-        drawn = generator.integers(len(groups), size=(min(_CHUNK, resamples - start), len(groups)))
-        parts.append(sums[drawn].sum(axis=1) / counts[drawn].sum(axis=1))
-    return np.concatenate(parts)
-
-
-def _groups(n: int, clusters: Sequence[Hashable] | None) -> list[NDArray[np.intp]]:
-    if clusters is None:
-        return list(np.arange(n, dtype=np.intp).reshape(n, 1))
-    if len(clusters) != n:
-        raise ValueError(f"clusters: expected one label for each of the {n} values, got {len(clusters)}")
-    members: dict[Hashable, list[int]] = {}
-    for index, label in enumerate(clusters):
-        members.setdefault(label, []).append(index)
-    return [np.array(indices, dtype=np.intp) for indices in members.values()]
-
-
-def _percentiles(draws: FloatArray, level: float) -> tuple[float, float]:
+    Order statistics rather than interpolation: between a number and infinity there is nothing to interpolate.
+    """
     tail = (1 - _checked_level(level)) / 2
-    # Order statistics rather than interpolation: between a number and infinity there is nothing to interpolate.
+    if not len(draws):
+        return math.nan, math.nan
     low, high = np.quantile(draws, [tail, 1 - tail], method="inverted_cdf")
     return float(low), float(high)
+
+
+def _draw(
+    data: FloatArray, statistic: Statistic | str | None, clusters: Clusters, resamples: int, seed: int
+) -> FloatArray:
+    """Bootstrap replicates of the statistic, shape (resamples,)."""
+    if statistic in (None, "mean") and np.isfinite(data).all():
+        sums, _ = resample(clusters, _with_ones(data), resamples=resamples, seed=seed)
+        return sums[:, 0] / sums[:, 1]
+    if statistic == "median":
+        return resample(clusters, np.empty((len(data), 0)), median_of=data, resamples=resamples, seed=seed)[1]
+    chunks = iterate_counts(clusters.n, resamples, seed)
+    return np.array(
+        [
+            _evaluate(statistic, np.repeat(data, counts[clusters.codes].astype(np.intp)))
+            for chunk in chunks
+            for counts in chunk
+        ]
+    )
+
+
+def _evaluate(statistic: Statistic | str | None, data: FloatArray) -> float:
+    if callable(statistic):
+        return float(statistic(data))
+    if statistic not in (None, "mean", "median"):
+        raise ValueError(f"statistic: expected 'mean', 'median' or a function, got {statistic!r}")
+    return median(data) if statistic == "median" else float(data.mean())
+
+
+def _leave_one_out(data: FloatArray, statistic: Statistic | str | None, clusters: Clusters) -> FloatArray:
+    """The statistic without each cluster in turn, shape (M,)."""
+    if clusters.n < 2:
+        raise ValueError(f"method='bca': expected at least two clusters, got {clusters.n}")
+    if not np.isfinite(data).all():
+        raise ValueError("method='bca': expected finite values, found infinite ones; use method='percentile'")
+    if statistic in (None, "mean"):
+        sums = clusters.sums(_with_ones(data))
+        rest = sums.sum(axis=0) - sums
+        return rest[:, 0] / rest[:, 1]
+    return np.array([_evaluate(statistic, data[clusters.codes != code]) for code in range(clusters.n)])
+
+
+def _bca_percentiles(draws: FloatArray, estimate: float, left_out: FloatArray, level: float) -> tuple[float, float]:
+    """Percentiles moved by the bias correction and the acceleration (Efron 1987)."""
+    if not (np.isfinite(draws).all() and np.isfinite(left_out).all() and math.isfinite(estimate)):
+        raise ValueError("method='bca': the statistic is NaN or infinite in places; use method='percentile'")
+    if np.ptp(draws) == 0:
+        return estimate, estimate
+    below = (np.mean(draws < estimate) + np.mean(draws <= estimate)) / 2
+    bias = stats.norm.ppf(below)
+    spread = left_out.mean() - left_out
+    acceleration = (spread**3).sum() / (6 * (spread**2).sum() ** 1.5) if spread.any() else 0.0
+    z = stats.norm.ppf([0.5 - _checked_level(level) / 2, 0.5 + level / 2])
+    shares = stats.norm.cdf(bias + (bias + z) / (1 - acceleration * (bias + z)))
+    low, high = np.quantile(draws, shares, method="inverted_cdf")
+    return float(low), float(high)
+
+
+def _with_ones(data: FloatArray) -> FloatArray:
+    return np.column_stack([data, np.ones(len(data))])
 
 
 def _checked_values(values: ArrayLike, name: str) -> FloatArray:

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from geor1.evaluation.defects import truth_defects
 from geor1.evaluation.geolocation import distances_km, score_geolocation
 from geor1.evaluation.imageo import imageo_official, imageo_strict
 from geor1.evaluation.importers import read_geoguess, read_imageo, read_position
@@ -116,7 +117,23 @@ def test_any_object_is_found_whole_and_a_cut_one_invents_nothing(members: dict, 
         (("0.0", "9.5"), (0.0, 9.5, "ok")),
         (("90", "180"), (90.0, 180.0, "ok")),
         (("250", "3"), (None, None, "out_of_range")),
-        (("121.47", "31.23"), (None, None, "out_of_range")),
+        (("121.47", "31.23"), (None, None, "swapped")),
+        ((-119.8, 39.5), (None, None, "swapped")),
+        (("119.8° W", "39.5° N"), (None, None, "no_coordinates")),
+        (("91", "181"), (None, None, "out_of_range")),
+        (("-90.5", "180.0"), (None, None, "out_of_range")),
+        (("48°51'24\" N", "2°21'3\" E"), (48 + 51 / 60 + 24 / 3600, 2 + 21 / 60 + 3 / 3600, "ok")),
+        (("−33.9", "151.2° E"), (-33.9, 151.2, "ok")),
+        (("-33.9 S", "S 70.5"), (None, None, "no_coordinates")),
+        (("-33.9 S", "W 70.5"), (-33.9, -70.5, "ok")),
+        (("N/A", "N/A"), (None, None, "no_coordinates")),
+        (("", ""), (None, None, "no_coordinates")),
+        ((0.0, -0.0), (None, None, "no_coordinates")),
+        (("1e-7", 3.0), (None, None, "no_coordinates")),
+        ((1e-7, 3.0), (1e-7, 3.0, "ok")),
+        (("48.85 </answer> 1, 2", "3"), (None, None, "no_coordinates")),
+        (("48.85, 2.35", "2.35"), (None, None, "no_coordinates")),
+        (("latitude: 4", "5"), (None, None, "no_coordinates")),
         (("No GPS data available", "1"), (None, None, "no_coordinates")),
         ((None, "1"), (None, None, "no_coordinates")),
         (("39.5 E", "1"), (None, None, "no_coordinates")),
@@ -154,6 +171,42 @@ def test_every_labelled_photo_gives_one_row(tmp_path: Path) -> None:
     assert (first.model, first.city, first.country, first.latitude_deg) == ("model-x", "Reno", "USA", 39.5)
     assert (first.true_city, first.true_state, first.true_country) == ("Reno", "NV", "USA")
     assert next(p for p in predictions if p.item_id == "odd").city is None
+
+
+def test_failures_are_counted_by_reason(tmp_path: Path) -> None:
+    positions = {
+        "plain": ("39.5", "-119.8", "ok"),
+        "degrees": ("39.5° N", "119.8° W", "ok"),
+        "not_available": ("N/A", "N/A", "no_coordinates"),
+        "zeros": (0.0, 0.0, "no_coordinates"),
+        "one_zero": (0.0, -119.8, "ok"),
+        "beyond": ("95.0", "200.0", "out_of_range"),
+        "exchanged": ("-119.8", "39.5", "swapped"),
+    }
+    raws = {name: json.dumps(reply(lat=lat, lon=lon)) for name, (lat, lon, _) in positions.items()}
+    predictions = read_imageo(*write_imageo(tmp_path, raws))
+    assert {p.item_id: p.status for p in predictions} == {name: status for name, (_, _, status) in positions.items()}
+    score = score_geolocation(predictions, resamples=10)
+    assert (score.n, score.n_scored, score.n_missed) == (7, 7, 4)
+    assert score.failures == {"no_coordinates": 2, "out_of_range": 1, "swapped": 1}
+    assert score.accuracy_at_km[25.0].estimate == pytest.approx(2 / 7)  # an exchanged position is no hit
+
+
+def test_defective_labels_are_named_and_kept(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    labels = (
+        "boston,28.64789,180.0,s,Boston,MA,USA\nbham,33.5,-86.8,s,AL 35203,,USA\n"
+        "zip,33.5,-86.8,s,AL 35203-1234,,USA\ngood,39.5,-119.8,s,Reno,NV,USA\nnull,0.0,0.0,s,,,\n"
+    )
+    raws = {name: json.dumps(reply()) for name in ("boston", "bham", "zip", "good", "null")}
+    predictions = read_imageo(*write_imageo(tmp_path, raws, labels))
+    assert [(d.item_id, d.kind, d.found) for d in truth_defects(predictions)] == [
+        ("boston", "placeholder_position", "(28.64789, 180.0)"),
+        ("bham", "postcode_as_city", "'AL 35203'"),
+        ("zip", "postcode_as_city", "'AL 35203-1234'"),
+        ("null", "placeholder_position", "(0.0, 0.0)"),
+    ]
+    assert len(predictions) == 5
+    assert "4 labels are defective" in caplog.text
 
 
 def test_a_retried_photo_counts_once(tmp_path: Path) -> None:
@@ -219,6 +272,7 @@ def test_real_imageo_figures(model: str, real_files: Callable[[str], Path]) -> N
 def test_real_imageo_failures_and_pairing(real_files: Callable[[str], Path]) -> None:
     labels = real_files("imageo/pcw_labels.csv")
     tables = {model: read_imageo(real_files(f"imageo/pcw_{model}.jsonl"), labels) for model in MODELS}
+    assert {model: truth_defects(table) for model, table in tables.items()} == {model: [] for model in MODELS}
     failed = {model: {p.item_id for p in table if p.status == "api_error"} for model, table in tables.items()}
     assert failed["gemini-2.5-pro"] == set()
     assert len(failed["gpt-4.1"]) == 14

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import stats
 
 from geor1.evaluation.statistics import (
     bootstrap_interval,
@@ -129,6 +130,76 @@ def test_bootstrap_median_with_misses_at_infinity() -> None:
     assert interval.estimate == 4.0
     assert interval.low >= 1.0
     assert interval.high == math.inf
+
+
+def test_bootstrap_of_infinite_means_and_negative_infinity() -> None:
+    interval = bootstrap_interval([1.0, 2.0, math.inf], resamples=300)
+    assert (interval.estimate, interval.high) == (math.inf, math.inf)
+    assert 1.0 <= interval.low <= 2.0
+
+
+def test_named_median_agrees_with_the_general_path() -> None:
+    values = np.random.default_rng(5).lognormal(size=201)
+    labels = [i // 2 for i in range(201)]
+    named = bootstrap_interval(values, statistic="median", clusters=labels, resamples=400)
+    general = bootstrap_interval(values, statistic=lambda x: float(np.median(x)), clusters=labels, resamples=400)
+    assert named == general  # the very same resamples
+
+
+@pytest.mark.parametrize("statistic", [None, "median", lambda x: float(x.std())])
+def test_bca_is_scipys(statistic: object) -> None:
+    """Given the same draws, scipy moves the percentiles to the same places, and interpolates there."""
+    from geor1.evaluation import statistics as ours
+    from geor1.evaluation.resampling import as_clusters
+
+    values = np.random.default_rng(7).exponential(size=40)
+    draws = ours._draw(values, statistic, as_clusters(40, None), 4999, 0)
+    function = {None: np.mean, "median": np.median}.get(statistic, np.std)
+    earlier = type("Earlier", (), {"bootstrap_distribution": draws})()
+    theirs = stats.bootstrap(
+        (values,), function, n_resamples=0, bootstrap_result=earlier, method="BCa", vectorized=True
+    ).confidence_interval
+    interval = bootstrap_interval(values, statistic=statistic, resamples=4999, method="bca")
+    ordered = np.sort(draws)
+    for end, other in ((interval.low, theirs.low), (interval.high, theirs.high)):
+        place = np.searchsorted(ordered, other)
+        assert ordered[max(0, place - 3)] - 1e-12 <= end <= ordered[min(4998, place + 3)] + 1e-12
+    percentile = bootstrap_interval(values, statistic=statistic, resamples=4999)
+    if statistic is None:
+        assert interval.high > percentile.high  # a skewed mean's interval reaches further up
+
+
+def test_bca_of_clusters_and_constants() -> None:
+    items = np.random.default_rng(2).exponential(size=30)
+    single = bootstrap_interval(items, method="bca", seed=3)
+    threefold = bootstrap_interval(np.repeat(items, 3), clusters=np.repeat(np.arange(30), 3), method="bca", seed=3)
+    assert (threefold.low, threefold.high) == pytest.approx((single.low, single.high))  # copies tell nothing new
+    constant = bootstrap_interval([2.0, 2.0, 2.0], method="bca")
+    assert (constant.low, constant.high) == (2.0, 2.0)
+    paired = paired_bootstrap_difference([0.0, 1.0, 3.0, 0.0], [1.0, 1.0, 9.0, 0.0], method="bca")
+    assert paired.low <= paired.estimate <= paired.high
+
+
+def test_bca_misses_a_skewed_mean_less_from_below() -> None:
+    """A sample of a skewed law rarely shows its long tail: the percentile interval ends too early on that side."""
+    generator = np.random.default_rng(11)
+    below = {"bca": 0, "percentile": 0}
+    for seed in range(300):
+        values = generator.lognormal(size=25)
+        for method in below:
+            below[method] += bootstrap_interval(values, resamples=300, method=method, seed=seed).high < math.exp(0.5)
+    assert 0.025 * 300 < below["bca"] < 0.8 * below["percentile"]
+
+
+def test_bca_refuses() -> None:
+    with pytest.raises(ValueError, match="infinite"):
+        bootstrap_interval([1.0, 2.0, math.inf], method="bca")
+    with pytest.raises(ValueError, match="two clusters"):
+        bootstrap_interval([1.0, 2.0], clusters=["a", "a"], method="bca")
+    with pytest.raises(ValueError, match="'percentile' or 'bca'"):
+        bootstrap_interval([1.0], method="normal")
+    with pytest.raises(ValueError, match="'mean', 'median'"):
+        bootstrap_interval([1.0], statistic="mode")
 
 
 def test_bootstrap_is_seeded() -> None:
