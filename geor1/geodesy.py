@@ -261,17 +261,6 @@ def geoscore(distance_km: npt.ArrayLike, *, scale_km: float = GEOSCORE_SCALE_KM)
     return np.asarray(GEOSCORE_MAX * np.exp(-distances / scale_km))[()]
 
 
-def check_position(
-    latitude_deg: npt.ArrayLike, longitude_deg: npt.ArrayLike, suffix: str = ""
-) -> tuple[FloatArray, FloatArray]:
-    """Latitude and longitude in radians, of any shape; ``suffix`` ends their names in messages.
-
-    Raises:
-        ValueError: A latitude outside [-90, 90], or a value that is not finite.
-    """
-    return _radians(latitude_deg, f"lat{suffix}", latitude=True), _radians(longitude_deg, f"lon{suffix}")
-
-
 def _finite(values: npt.ArrayLike, name: str) -> FloatArray:
     array = np.asarray(values, dtype=np.float64)
     if not np.all(np.isfinite(array)):

@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 import unicodedata
 
+from geor1.names import merged
+
 _LETTERS = str.maketrans({"ø": "o", "ł": "l", "đ": "d", "ı": "i", "æ": "ae", "œ": "oe", "þ": "th", "ð": "d"})
 
 
@@ -30,42 +32,8 @@ def _by_alias(table: dict[str, str]) -> dict[str, str]:
     return {fold(alias): fold(name) for name, aliases in table.items() for alias in aliases.split(",")}
 
 
-_COUNTRIES = _by_alias(
-    {
-        "Bolivia": "Plurinational State of Bolivia, Bolivia Plurinational State of",
-        "Brazil": "Brasil, Federative Republic of Brazil",
-        "Cape Verde": "Cabo Verde",
-        "China": "People's Republic of China, PRC, Mainland China",
-        "Czechia": "Czech Republic",
-        "Denmark": "Kingdom of Denmark, Danmark",
-        "Finland": "Suomi, Republic of Finland",
-        "Germany": "Deutschland, Federal Republic of Germany",
-        "Hungary": "Magyarorszag",
-        "Iran": "Islamic Republic of Iran, Iran Islamic Republic of",
-        "Ivory Coast": "Cote d'Ivoire",
-        "Japan": "Nippon, Nihon",
-        "Jordan": "Hashemite Kingdom of Jordan",
-        "Laos": "Lao People's Democratic Republic, Lao PDR",
-        "Moldova": "Republic of Moldova, Moldova Republic of",
-        "Myanmar": "Burma",
-        "Netherlands": "Holland, Kingdom of the Netherlands, Nederland",
-        "North Korea": "Democratic People's Republic of Korea, DPRK, Korea Democratic People's Republic of",
-        "North Macedonia": "Macedonia, Republic of North Macedonia",
-        "Norway": "Norge, Kingdom of Norway",
-        "Philippines": "Republic of the Philippines, Pilipinas",
-        "Russia": "Russian Federation, Rossiya",
-        "South Korea": "Republic of Korea, Korea Republic of, Korea",
-        "Switzerland": "Schweiz, Suisse, Svizzera, Swiss Confederation",
-        "Syria": "Syrian Arab Republic",
-        "Tanzania": "United Republic of Tanzania, Tanzania United Republic of",
-        "Turkey": "Turkiye, Republic of Turkey",
-        "United Kingdom": "UK, GB, Great Britain, Britain, England, Scotland, Wales, Northern Ireland, "
-        "United Kingdom of Great Britain and Northern Ireland",
-        "United States": "USA, US, America, United States of America",
-        "Venezuela": "Bolivarian Republic of Venezuela, Venezuela Bolivarian Republic of",
-        "Vietnam": "Viet Nam",
-    }
-)
+# A GeoChain answer that names a part of the United Kingdom names it.
+_fold_country = merged(dict.fromkeys(("England", "Scotland", "Wales", "Northern Ireland"), "United Kingdom"))
 _CITIES = _by_alias(
     {
         "Bangkok": "Krung Thep, Krung Thep Maha Nakhon",
@@ -125,7 +93,7 @@ def country_name(text: str) -> str:
     >>> country_name("Russian Federation") == country_name("Russia")
     True
     """
-    return _COUNTRIES.get(fold(text), fold(text))
+    return _fold_country(text)
 
 
 def city_name(text: str) -> str:

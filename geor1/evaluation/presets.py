@@ -12,8 +12,9 @@ import math
 from collections.abc import Callable
 from types import MappingProxyType
 
-from geor1.evaluation.names import fold_country, fold_state, fold_text, imageo_state, lower, merged
+from geor1.evaluation.names import imageo_state, lower
 from geor1.geodesy import GEOSCORE_SCALE_KM
+from geor1.names import fold_country, fold_state, fold_text, merged
 
 # Street, city, region, country, continent. Source: Hays & Efros' im2gps protocol as GeoCLIP has it.
 RADII_KM = (1.0, 25.0, 200.0, 750.0, 2500.0)

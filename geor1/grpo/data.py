@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from geor1.answers import pairing_prompt
+from geor1.answers import geolocation_prompt, pairing_prompt
 from geor1.records import Question, RecordError, read_jsonl
 
 if TYPE_CHECKING:
@@ -121,6 +121,37 @@ def to_dataset(questions: Sequence[Question], data: Path) -> Dataset:
             "images": [images_of(question, data) for question in questions],
             "answer": [question.answer for question in questions],
             "letters": [letters_of(question) for question in questions],
+            "question_id": [question.question_id for question in questions],
+        }
+    )
+
+
+def to_location_dataset(questions: Sequence[Question], data: Path) -> Dataset:
+    """Rows that ask where the panorama was taken, for :mod:`geor1.grpo.location_rewards`.
+
+    Args:
+        questions: One row each, in this order, with true positions and countries.
+        data: Folder that the image paths are relative to.
+
+    Raises:
+        RecordError: A question has no position or country.
+    """
+    from datasets import Dataset
+
+    unknown = [q.question_id for q in questions if q.latitude_deg is None or q.longitude_deg is None or not q.country]
+    if unknown:
+        raise RecordError(
+            f"{len(unknown)} questions without position or country (first: {unknown[0]!r}); where a picture was taken "
+            "can only be rewarded where it is known"
+        )
+    prompt = [{"role": "user", "content": geolocation_prompt()}]
+    return Dataset.from_dict(
+        {
+            "prompt": [prompt] * len(questions),
+            "images": [[str(data / question.ground_image)] for question in questions],
+            "latitude_deg": [question.latitude_deg for question in questions],
+            "longitude_deg": [question.longitude_deg for question in questions],
+            "country": [question.country for question in questions],
             "question_id": [question.question_id for question in questions],
         }
     )

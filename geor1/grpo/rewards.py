@@ -171,18 +171,30 @@ class AccuracyReward:
         finished: Sequence[bool] | None = None,
     ) -> list[str]:
         """The outcome of each completion (see :func:`judge`); arguments as in the call."""
-        ended = self._ended(len(completions), completion_ids, finished)
+        ended = ended_flags(len(completions), completion_ids, finished, self.end_token_ids)
         rows = zip(completions, answer, letters, ended, strict=True)
         return [judge(completion_text(completion), gold, options, ended=end) for completion, gold, options, end in rows]
 
-    def _ended(
-        self, n: int, completion_ids: Sequence[Sequence[int]] | None, finished: Sequence[bool] | None
-    ) -> list[bool]:
-        ended = [True] * n if finished is None else [bool(flag) for flag in finished]
-        if not self.end_token_ids or completion_ids is None:
-            return ended
-        last = [ids[-1] if len(ids) else None for ids in completion_ids]
-        return [flag and token in self.end_token_ids for flag, token in zip(ended, last, strict=True)]
+
+def ended_flags(
+    n: int,
+    completion_ids: Sequence[Sequence[int]] | None,
+    finished: Sequence[bool] | None,
+    end_token_ids: Sequence[int],
+) -> list[bool]:
+    """Whether each of ``n`` completions ended by itself: not flagged as cut, and its last token ends a completion.
+
+    Args:
+        n: Completions.
+        completion_ids: N token id lists without padding, or None if not known.
+        finished: N flags, False where generation was cut, or None.
+        end_token_ids: Tokens that end a completion; empty: the flags alone decide.
+    """
+    ended = [True] * n if finished is None else [bool(flag) for flag in finished]
+    if not end_token_ids or completion_ids is None:
+        return ended
+    last = [ids[-1] if len(ids) else None for ids in completion_ids]
+    return [flag and token in end_token_ids for flag, token in zip(ended, last, strict=True)]
 
 
 @dataclass(frozen=True)

@@ -131,7 +131,8 @@ def test_replies_as_models_write_them(wrap: str) -> None:
         ("No GPS data available", "", "no_coordinates"),
         (0.0, 0.0, "no_coordinates"),
         (0.0, 9.4, "ok"),
-        (121.47, 31.23, "out_of_range"),
+        (121.47, 31.23, "swapped"),
+        (121.47, 195.0, "out_of_range"),
         (True, 2.0, "no_coordinates"),
     ],
 )

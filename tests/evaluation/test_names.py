@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from geor1.evaluation.names import fold_country, fold_state, fold_text, imageo_state, merged
+from geor1.evaluation.names import imageo_state
+from geor1.names import fold_country, fold_state, fold_text, merged
 
 
 @pytest.mark.parametrize(
