@@ -249,6 +249,7 @@ def test_arrows_point_down(source: Path) -> None:
         "world": STAGE_FOLDERS,
         "models": (*STAGE_FOLDERS, "world"),
         "benchmarks": ("sft", "grpo", "maps", "models"),
+        "general": ("synthesis", "sft", "grpo", "maps", "world", "models"),
     }
     here = parts[0]
     floor = (*STAGE_FOLDERS, "world", "models")

@@ -20,6 +20,8 @@ from geor1.evaluation.predict import Asking, predict_geolocation, predict_pairin
 from geor1.evaluation.selection import Generate, Load, choose_backend, weights_sha256
 from geor1.evaluation.tables import (
     Row,
+    bias_rows,
+    compared_imports,
     geolocation_row,
     import_rows,
     paired_rows,
@@ -187,6 +189,8 @@ def _write_report(
     if config.samples > 1:
         scores["by_sample"] = _sample_rows(config, models, questions, predictions)
     scores["imports"], imported = import_rows(real_data, config) if real_data else ([], [])
+    datasets = {row["label"]: row["dataset"] for row in scores["imports"]}
+    scores["imports_paired"] = compared_imports(imported, datasets, config)
     write_jsonl(run_dir / PREDICTIONS, predictions)
     write_jsonl(run_dir / IMPORTED, imported)
     write_json(run_dir / SCORES, scores)
@@ -234,6 +238,7 @@ def _scores(
         "table": [pairing_row(by_label[label], _labels_seen(Path(models[label]))) for label in models],
         "pairing": [row for label in models for row in pairing_details(by_label[label])],
         "paired": paired_rows(predictions, list(models), items, config),
+        "bias": bias_rows(predictions, list(models), items, config),
         "geolocation": _geolocation_rows(predictions, list(models), items, config),
         "real": [row for scores in on_real.values() for row in pairing_details(scores)],
     }

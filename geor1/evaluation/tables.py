@@ -6,11 +6,15 @@ Every row is a flat object that begins with a ``label``. An infinite figure (a m
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from geor1.evaluation.bias import bias_report, slice_rows
+from geor1.evaluation.columns import GeolocationColumns, cell_clusters
+from geor1.evaluation.comparison import compare_geolocation, comparison_row
 from geor1.evaluation.config import EvaluationConfig
 from geor1.evaluation.geolocation import score_geolocation
 from geor1.evaluation.imageo import imageo_official, imageo_strict
@@ -24,6 +28,7 @@ Row = dict[str, Any]
 # The steps of the method, and the control against it; compared where both labels were evaluated.
 COMPARISONS = (("base", "sft"), ("sft", "grpo"), ("control", "grpo"), ("base", "grpo"), ("base", "zero"))
 IMAGEO_LABELS = "pcw_labels.csv"
+BIAS_SLICES = ("continent", "climate", "hemisphere")
 
 
 def pairing_scores(
@@ -119,7 +124,6 @@ def geolocation_row(predictions: Sequence[Prediction], config: EvaluationConfig,
     """
     clusters = [p.true_city or p.item_id for p in predictions] if by_city else None
     score = score_geolocation(predictions, clusters=clusters, resamples=config.bootstrap_resamples, seed=config.seed)
-    named = [p for p in predictions if p.true_country]
     stated = sum(p.facts_stated for p in predictions)
     row: Row = {"label": score.model, "n": score.n, "missed": score.n_missed}
     row["clusters"] = len(set(clusters)) if clusters else score.n
@@ -127,10 +131,64 @@ def geolocation_row(predictions: Sequence[Prediction], config: EvaluationConfig,
         row.update(_interval(f"within_{radius:g}_km", interval))
     row.update(_interval("geoscore", score.geoscore))
     row.update(_interval("median_km", score.median_km))
-    row["country"] = sum(_same_text(p.country, p.true_country) for p in named) / len(named) if named else None
+    row["country"] = score.names["country"].estimate if "country" in score.names else None
     row["facts_true"] = sum(p.facts_true for p in predictions) / stated if stated else None
     row["failures"] = score.failures
+    row["rule"] = score.rule
     return to_json_values(row)
+
+
+def compared_imports(
+    imported: Sequence[Prediction], datasets: Mapping[str, str], config: EvaluationConfig
+) -> list[Row]:
+    """Every two imported models of one data set against each other, item by item.
+
+    Args:
+        imported: Predictions of several models.
+        datasets: Data set of each model.
+        config: For the bootstrap.
+    """
+    runs = {name: [p for p in imported if p.model == name] for name in datasets}
+    rows = []
+    for first, second in itertools.combinations(runs, 2):
+        if datasets[first] != datasets[second]:
+            continue
+        compared = compare_geolocation(
+            runs[first],
+            runs[second],
+            clusters_of=_cells,
+            resamples=config.bootstrap_resamples,
+            seed=config.seed,
+        )
+        rows.append(to_json_values({**comparison_row(compared), "dataset": datasets[first]}))
+    return rows
+
+
+def bias_rows(
+    predictions: Sequence[Prediction], labels: Sequence[str], items: Collection[str], config: EvaluationConfig
+) -> list[Row]:
+    """Pairing accuracy of each model by group of places, and for each slice the gap beside what noise would show.
+
+    One row a group, with ``label`` the model, ``slice`` and ``group``; a slice's gap stands in the row of its group
+    ``all``. Cities are resampled as wholes.
+    """
+    rows: list[Row] = []
+    for label in labels:
+        asked = _of(predictions, label, items)
+        report = bias_report(
+            asked,
+            names=BIAS_SLICES,
+            clusters=[p.true_city or p.item_id for p in asked],
+            resamples=config.bootstrap_resamples,
+            seed=config.seed,
+        )
+        for scores in report:
+            gap = dataclasses.asdict(scores.gap) if scores.gap else {}
+            for group in slice_rows(scores):
+                name = group.pop("label")
+                row = {"label": label, "slice": scores.name, "group": name, **group}
+                rows.append(to_json_values(row | ({"gap": gap} if name == "all" else {})))
+    return rows
 
 
 def import_rows(real_data: Path | str, config: EvaluationConfig) -> tuple[list[Row], list[Prediction]]:
@@ -190,6 +248,10 @@ def _paired_row(
     return to_json_values({**row, **_interval("difference", difference, plain=True), **dataclasses.asdict(test)})
 
 
+def _cells(columns: GeolocationColumns) -> Any:
+    return cell_clusters(latitude_deg=columns.true_latitude_deg, longitude_deg=columns.true_longitude_deg)
+
+
 def _of(predictions: Sequence[Prediction], label: str, items: Collection[str]) -> list[Prediction]:
     return [
         p
@@ -205,7 +267,3 @@ def _interval(name: str, interval: Interval, *, plain: bool = False) -> Row:
 
 def _estimate(scores: Mapping[str, PairingScore], condition: str) -> float | None:
     return scores[condition].accuracy.estimate if condition in scores else None
-
-
-def _same_text(first: str | None, second: str | None) -> bool:
-    return (first or "").strip().casefold() == (second or "").strip().casefold()
