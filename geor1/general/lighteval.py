@@ -3,8 +3,9 @@
 Layout verified at commit 3fd15266 in ``src/lighteval/logging/evaluation_tracker.py`` (file names; one row an item with
 the columns ``doc``, ``metric``, ``model_response``), ``logging/info_loggers.py``, ``tasks/requests.py`` (``doc``:
 ``id``, ``query``, ``choices``, ``gold_index``) and ``models/model_output.py`` (``model_response``: ``text``), and on a
-file that the ``EvaluationTracker`` of release 0.13.0 wrote of made-up replies. Details are written only with ``--save-details``; versions stand in ``<output_dir>/results/<model>/results_<date>.json``. A
-request that failed for good is logged as an empty text, and scored as wrong.
+file that the ``EvaluationTracker`` of release 0.13.0 wrote of made-up replies. Details are written only with
+``--save-details``; versions stand in ``<output_dir>/results/<model>/results_<date>.json``. A request that failed for
+good is logged as an empty text, and scored as wrong.
 """
 
 from __future__ import annotations
