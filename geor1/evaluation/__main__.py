@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
+from typing import Any
 
 from geor1.evaluation.backends import BackendError, UnansweredError
 from geor1.evaluation.config import BACKENDS, EvaluationConfig
@@ -33,11 +34,10 @@ def main() -> None:
     parser.add_argument("--profile", default="miniature", help="profile whose parameters to use")
     parser.add_argument("--pairs-dir", type=Path, help="run folder of 01_data_synthesis on real pairs")
     parser.add_argument("--real-data", type=Path, help="folder with other models' outputs (imageo/, geoguess/)")
-    _add_backend_options(parser)
+    add_backend_options(parser)
     given = parser.parse_args()
-    models = dict(_labelled(parser, text) for text in given.models)
-    overrides = {name: getattr(given, name) for name in _OVERRIDES if getattr(given, name) is not None}
-    config = configure(EvaluationConfig, "04_evaluation", given.profile, **overrides)
+    models = dict(labelled(parser, text) for text in given.models)
+    config = configure(EvaluationConfig, "04_evaluation", given.profile, **backend_overrides(given))
     try:
         run_dir = run_evaluation(config, given.data, models, given.run_dir, given.pairs_dir, given.real_data)
     except (BackendError, UnansweredError) as error:
@@ -45,7 +45,7 @@ def main() -> None:
     print(run_dir / SCORES)
 
 
-def _add_backend_options(parser: argparse.ArgumentParser) -> None:
+def add_backend_options(parser: argparse.ArgumentParser) -> None:
     """Options that stand before the profile's values; none is set by default."""
     parser.add_argument(
         "--backend", choices=BACKENDS, help="who generates; for a server, CHECKPOINT is the model's name"
@@ -60,7 +60,13 @@ def _add_backend_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--samples", type=int, help="completions of every question")
 
 
-def _labelled(parser: argparse.ArgumentParser, text: str) -> tuple[str, Path]:
+def backend_overrides(given: argparse.Namespace) -> dict[str, Any]:
+    """The fields of :class:`EvaluationConfig` that the options of :func:`add_backend_options` set."""
+    return {name: getattr(given, name) for name in _OVERRIDES if getattr(given, name) is not None}
+
+
+def labelled(parser: argparse.ArgumentParser, text: str) -> tuple[str, Path]:
+    """Row label and checkpoint of an argument; a usage error if it is not ``LABEL=CHECKPOINT``."""
     label, equals, path = text.partition("=")
     if not (label and equals and path):
         parser.error(f"expected LABEL=CHECKPOINT, e.g. grpo=runs/miniature/03_grpo/…/checkpoint, got {text!r}")

@@ -1,0 +1,61 @@
+"""``python -m geor1.benchmarks NAME FOLDER OUT LABEL=CHECKPOINT …``: ask models a public benchmark and score them.
+
+Names and where the data come from: ``geor1 data list``. With ``--backend server`` a checkpoint is the name under which
+the server serves the model.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from geor1.benchmarks.ask import run_benchmark
+from geor1.benchmarks.items import BenchmarkError
+from geor1.benchmarks.registry import BENCHMARKS, benchmark
+from geor1.evaluation.__main__ import add_backend_options, backend_overrides, labelled
+from geor1.evaluation.backends import BackendError
+from geor1.evaluation.config import EvaluationConfig
+from geor1.evaluation.generating import Asking
+from geor1.evaluation.selection import choose_backend, weights_sha256
+from geor1.runs import configure
+
+
+def main() -> None:
+    """Parse the arguments, ask, name the scores."""
+    parser = argparse.ArgumentParser(prog="python -m geor1.benchmarks", description=__doc__)
+    parser.add_argument("name", choices=sorted(BENCHMARKS), help="which benchmark")
+    parser.add_argument("folder", type=Path, help="its labels and photos")
+    parser.add_argument("out", type=Path, help="folder for completions and scores; the same again goes on")
+    parser.add_argument("models", nargs="+", metavar="LABEL=CHECKPOINT", help="row label and checkpoint folder")
+    parser.add_argument("--profile", default="miniature", help="profile whose parameters of 04_evaluation to use")
+    parser.add_argument("--first", type=int, default=0, help="take the first items only")
+    parser.add_argument("--max-new-tokens", type=int, help="limit of a completion")
+    add_backend_options(parser)
+    given = parser.parse_args()
+    overrides = backend_overrides(given)
+    if given.max_new_tokens is not None:
+        overrides["max_new_tokens"] = given.max_new_tokens
+    config = configure(EvaluationConfig, "04_evaluation", given.profile, **overrides)
+    if config.samples > 1:
+        parser.error("--samples: benchmarks are asked once")
+    models = {}
+    for label, checkpoint in (labelled(parser, text) for text in given.models):
+        asking = Asking(
+            label=label,
+            weights=weights_sha256(checkpoint),
+            max_new_tokens=config.max_new_tokens,
+            temperature=config.temperature,
+            seed=config.seed,
+            keep_errors=config.keep_errors,
+        )
+        models[label] = (choose_backend(config, checkpoint), asking)
+    options = {"first": given.first, "resamples": config.bootstrap_resamples, "seed": config.seed}
+    try:
+        print(run_benchmark(benchmark(given.name), given.folder, models, given.out, **options))
+    except (BackendError, BenchmarkError) as error:
+        sys.exit(f"{type(error).__name__}: {error}")
+
+
+if __name__ == "__main__":
+    main()
