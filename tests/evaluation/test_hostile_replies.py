@@ -65,9 +65,14 @@ def test_arbitrary_completions_are_answers_or_named_failures(examples: int) -> N
     @given(COMPLETIONS)
     def every(completion: str) -> None:
         nonlocal slowest, seen
-        began = time.process_time()
-        check(completion)
-        slowest, seen = max(slowest, time.process_time() - began), seen + 1
+        took = LONGEST_S
+        for _ in range(3):  # the collector's pauses over a hundred thousand examples are not the readers' time
+            began = time.process_time()
+            check(completion)
+            took = min(took, time.process_time() - began)
+            if took < LONGEST_S / 10:
+                break
+        slowest, seen = max(slowest, took), seen + 1
 
     every()
     print(f"\n{seen} completions, the slowest {slowest * 1000:.1f} ms through all readers")
