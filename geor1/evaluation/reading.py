@@ -42,7 +42,10 @@ def geolocation_fields(completion: str) -> dict[str, Any]:
     """
     if _is_too_long(completion):
         return {"status": ANSWER_TOO_LONG}
-    position = parse_coordinates(completion)
+    try:
+        position = parse_coordinates(completion)
+    except OverflowError:  # degrees of hundreds of digits, below any float
+        position = ParseFailure.OUT_OF_RANGE
     if isinstance(position, ParseFailure):
         return {"status": position.value}
     return {"latitude_deg": position.latitude_deg, "longitude_deg": position.longitude_deg}
