@@ -15,6 +15,10 @@ _END_TOKENS = re.compile(r"(?:\s*(?:<\|im_end\|>|<\|endoftext\|>))*\s*\Z")
 _WELL_FORMED_ORDER = ["<think>", "</think>", "<answer>", "</answer>"]
 
 
+MAX_ANSWER_CHARS = 4000
+"""Characters of an answer block that are read; the longest real ones are a few hundred."""
+
+
 class ParseFailure(StrEnum):
     """Why a completion holds no usable answer; counted, never raised."""
 
@@ -30,6 +34,8 @@ class ParseFailure(StrEnum):
     """Nothing generated, or an answer block without a letter or digit."""
     NO_COORDINATES = "no_coordinates"
     """No readable latitude and longitude."""
+    ANSWER_TOO_LONG = "answer_too_long"
+    """An answer block beyond MAX_ANSWER_CHARS: not searched for an answer, which bounds the time of reading."""
     OUT_OF_RANGE = "out_of_range"
     """Latitude outside [-90, 90] or longitude outside [-180, 180]."""
 
@@ -43,7 +49,7 @@ def answer_block(completion: str) -> str | ParseFailure:
         completion: As generated, with or without special tokens.
 
     Returns:
-        The text between the tags, stripped and not empty; else EMPTY, NO_ANSWER or UNFINISHED.
+        The text between the tags, stripped and not empty; else EMPTY, NO_ANSWER, UNFINISHED or ANSWER_TOO_LONG.
 
     >>> answer_block("<think> water </think> <answer> C </answer>")
     'C'
@@ -62,7 +68,10 @@ def answer_block(completion: str) -> str | ParseFailure:
             return ParseFailure.UNFINISHED
         text = completion[opening.end() : closing.start()]
         opening = _ANSWER_OPEN.search(completion, closing.end())
-    return _ANSWER_OPEN.sub(" ", text).strip() or ParseFailure.EMPTY
+    text = _ANSWER_OPEN.sub(" ", text).strip()
+    if len(text) > MAX_ANSWER_CHARS:
+        return ParseFailure.ANSWER_TOO_LONG
+    return text or ParseFailure.EMPTY
 
 
 def think_block(completion: str) -> str:

@@ -151,7 +151,7 @@ def _read_angle(match: re.Match[str]) -> _Angle | None:
     """Signed degrees and axis of one match, None if it contradicts itself."""
     parts = match.groupdict()
     degrees, minutes, seconds = (float(parts[name] or 0) for name in ("degrees", "minutes", "seconds"))
-    if minutes >= 60 or seconds >= 60 or (parts["minutes"] and degrees != int(min(degrees, 1e9))):
+    if minutes >= 60 or seconds >= 60 or (parts["minutes"] and degrees != int(max(-1e9, min(degrees, 1e9)))):
         return None
     negative = parts["degrees"].startswith("-")
     magnitude = abs(degrees) + minutes / 60 + seconds / 3600
