@@ -37,7 +37,7 @@ class EvaluationConfig:
         max_new_tokens: Limit of a completion in tokens; one cut there is counted as unusable.
         temperature: 0 for greedy decoding.
         samples: Completions of every question, with seeds of their own; 1 when greedy. The tables score the first,
-            ``by_sample`` in ``scores.json`` each of them.
+            ``by_sample`` in ``scores.json`` each of them, ``voting`` the majority's answer and pass@k.
         backend: Who generates: ``in_process``, ``vllm`` (the package, in this process) or ``server`` (any that speaks
             the OpenAI chat protocol).
         batch_size: Prompts generated together, ``in_process`` and ``vllm``.

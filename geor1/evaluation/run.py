@@ -29,6 +29,7 @@ from geor1.evaluation.tables import (
     pairing_row,
     pairing_scores,
 )
+from geor1.evaluation.voting import voting_row
 from geor1.records import Prediction, Question, RecordError, read_jsonl, write_jsonl
 from geor1.runs import MissingUpstreamError, RunLockedError, write_json
 
@@ -188,6 +189,7 @@ def _write_report(
     scores = _scores(config, models, questions, real, first)
     if config.samples > 1:
         scores["by_sample"] = _sample_rows(config, models, questions, predictions)
+        scores["voting"] = _voting_rows(config, models, questions, predictions)
     scores["imports"], imported = import_rows(real_data, config) if real_data else ([], [])
     datasets = {row["label"]: row["dataset"] for row in scores["imports"]}
     scores["imports_paired"] = compared_imports(imported, datasets, config)
@@ -262,6 +264,21 @@ def _sample_rows(
             scores = pairing_scores([p for p in predictions if p.sample == sample], label, items, config)
             rows.append({**pairing_row(scores, _labels_seen(Path(checkpoint))), "sample": sample})
     return rows
+
+
+def _voting_rows(
+    config: EvaluationConfig,
+    models: Mapping[str, Path],
+    questions: Sequence[Question],
+    predictions: Sequence[Prediction],
+) -> list[Row]:
+    """Each model's vote over its samples, and the chance that one of k is right."""
+    items = {question.question_id for question in questions}
+    asked = [p for p in predictions if (p.task, p.condition) == ("pairing", "normal") and p.item_id in items]
+    return [
+        voting_row([p for p in asked if p.model == label], resamples=config.bootstrap_resamples, seed=config.seed)
+        for label in models
+    ]
 
 
 def _geolocation_rows(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import subprocess
 import sys
@@ -84,6 +85,23 @@ def test_models_side_by_side(data: Path, models: dict[str, Path]) -> None:
     assert scores["chance"] == {"3": pytest.approx(1 / 3)}
     conditions = [(row["label"], row["condition"], row["n"]) for row in scores["pairing"]]
     assert conditions[:3] == [("base", "normal", 6), ("base", "blind", 4), ("base", "shuffled", 4)]
+
+
+def test_several_samples_have_rows_of_their_own_and_a_vote(data: Path, models: dict[str, Path]) -> None:
+    config = dataclasses.replace(CONFIG, temperature=1.0, samples=3, n_control=0, n_geolocation=0)
+    fakes = FakeModels()
+    where = run_evaluation(config, data, models, data.parent / "run", load=fakes.load, generate=fakes.generate)
+    scores = json.loads((where / "scores.json").read_text(encoding="utf-8"))
+    assert fakes.n_prompts == 3 * 6 * 3 * 3  # models, questions, rotations, samples
+    assert [(row["label"], row["sample"]) for row in scores["by_sample"]][:4] == [
+        ("base", 0), ("base", 1), ("base", 2), ("sft", 0),
+    ]  # fmt: skip
+    votes = {row["label"]: row for row in scores["voting"]}
+    assert [votes[label]["majority"] for label in REPLIES] == pytest.approx([0.0, 1 / 3, 1.0])
+    assert (votes["sft"]["samples"], votes["sft"]["pass_at_2"]) == (3, pytest.approx(1 / 3))  # always the same letter
+    again = FakeModels()
+    run_evaluation(config, data, models, data.parent / "run", load=again.load, generate=again.generate)
+    assert again.n_prompts == 0  # what was sampled is kept too
 
 
 def test_paired_figures_by_hand(data: Path, models: dict[str, Path]) -> None:
