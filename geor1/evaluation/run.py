@@ -240,7 +240,7 @@ def _scores(
         "table": [pairing_row(by_label[label], _labels_seen(Path(models[label]))) for label in models],
         "pairing": [row for label in models for row in pairing_details(by_label[label])],
         "paired": paired_rows(predictions, list(models), items, config),
-        "bias": bias_rows(predictions, list(models), items, config),
+        "bias": bias_rows(predictions, list(models), questions, config),
         "geolocation": _geolocation_rows(predictions, list(models), items, config),
         "real": [row for scores in on_real.values() for row in pairing_details(scores)],
     }

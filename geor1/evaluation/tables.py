@@ -19,9 +19,10 @@ from geor1.evaluation.config import EvaluationConfig
 from geor1.evaluation.geolocation import score_geolocation
 from geor1.evaluation.imageo import imageo_official, imageo_strict
 from geor1.evaluation.importers import read_geoguess, read_imageo
+from geor1.evaluation.ladder import ALIKE, NEAREST, ladder_columns
 from geor1.evaluation.pairing import PairingScore, item_accuracies, score_pairing
 from geor1.evaluation.statistics import Interval, holm, mcnemar_exact, paired_bootstrap_difference
-from geor1.records import Prediction
+from geor1.records import Prediction, Question
 
 Row = dict[str, Any]
 
@@ -165,19 +166,23 @@ def compared_imports(
 
 
 def bias_rows(
-    predictions: Sequence[Prediction], labels: Sequence[str], items: Collection[str], config: EvaluationConfig
+    predictions: Sequence[Prediction], labels: Sequence[str], questions: Sequence[Question], config: EvaluationConfig
 ) -> list[Row]:
-    """Pairing accuracy of each model by group of places, and for each slice the gap beside what noise would show.
+    """Pairing accuracy of each model by group of places, and by how near and how alike the wrong tiles are.
+
+    For each slice the gap stands beside what noise would show.
 
     One row a group, with ``label`` the model, ``slice`` and ``group``; a slice's gap stands in the row of its group
     ``all``. Cities are resampled as wholes.
     """
     rows: list[Row] = []
+    columns = ladder_columns(questions)
     for label in labels:
-        asked = _of(predictions, label, items)
+        asked = _of(predictions, label, columns)
         report = bias_report(
             asked,
-            names=BIAS_SLICES,
+            columns=columns,
+            names=(*BIAS_SLICES, NEAREST, ALIKE),
             clusters=[p.true_city or p.item_id for p in asked],
             resamples=config.bootstrap_resamples,
             seed=config.seed,
