@@ -14,7 +14,8 @@ _FENCE = re.compile(r"```(?:json|JSON)?\s*(.*?)(?:```|\Z)", re.DOTALL)
 _LITERALS = {"None": "null", "True": "true", "False": "false"}
 _CLOSER = {"{": "}", "[": "]"}
 _LITERAL = re.compile("None|True|False")
-_MAX_STARTS = 20  # opening braces tried in one reply; keeps hostile input cheap
+_MAX_STARTS = 20  # opening braces tried in one reply, and
+_MAX_MENDED_CHARS = 60_000  # characters looked at in mending what they open: both keep hostile input cheap
 
 
 def find_object(reply: str | None, required: str) -> dict[str, Any] | None:
@@ -51,11 +52,13 @@ def _regions(reply: str) -> Iterator[str]:
 def _objects(text: str) -> Iterator[dict[str, Any]]:
     decoder = json.JSONDecoder()
     starts = [index for index, character in enumerate(text) if character == "{"][:_MAX_STARTS]
+    left = _MAX_MENDED_CHARS
     for start in starts:
         try:
             value, _ = decoder.raw_decode(text, start)
         except (json.JSONDecodeError, RecursionError):
-            value = _repaired(text[start:])
+            value = _repaired(text[start : start + left])
+            left = max(0, left - (len(text) - start))
         if isinstance(value, dict):
             yield value
 

@@ -105,8 +105,7 @@ READERS: dict[str, Callable[[str], Any]] = {
     "geolocation": geolocation_fields,
     "names": place_names,
     "facts": chain_facts,
-    # It looks at each of twenty opening braces to the end of the text: longer replies take longer in proportion.
-    "object": lambda text: find_object(text[:5_000], "lat"),
+    "object": lambda text: find_object(text, "lat"),
 }
 
 
