@@ -163,6 +163,11 @@ def cell_clusters(*, latitude_deg: ArrayLike, longitude_deg: ArrayLike, size_deg
     return rows * (math.ceil(360 / size_deg) + 1) + places
 
 
+def true_cells(columns: GeolocationColumns) -> NDArray[np.int64]:
+    """As :func:`cell_clusters`, of the items' true positions."""
+    return cell_clusters(latitude_deg=columns.true_latitude_deg, longitude_deg=columns.true_longitude_deg)
+
+
 def mapped_clusters(item_ids: Sequence[Hashable] | NDArray[Any], groups: Mapping[Hashable, Hashable]) -> Names:
     """One label an item from a table, e.g. the sequence that a street photo was taken in, (N,).
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from geor1.evaluation.bias import bias_report, slice_rows
-from geor1.evaluation.columns import GeolocationColumns, cell_clusters
+from geor1.evaluation.columns import true_cells
 from geor1.evaluation.comparison import compare_geolocation, comparison_row
 from geor1.evaluation.config import EvaluationConfig
 from geor1.evaluation.geolocation import score_geolocation
@@ -157,7 +157,7 @@ def compared_imports(
         compared = compare_geolocation(
             runs[first],
             runs[second],
-            clusters_of=_cells,
+            clusters_of=true_cells,
             resamples=config.bootstrap_resamples,
             seed=config.seed,
         )
@@ -251,10 +251,6 @@ def _paired_row(
     test = mcnemar_exact([single[0][item] for item in items], [single[1][item] for item in items])
     row = {"label": f"{first} → {second}", "first": first, "second": second, "n": len(items)}
     return to_json_values({**row, **_interval("difference", difference, plain=True), **dataclasses.asdict(test)})
-
-
-def _cells(columns: GeolocationColumns) -> Any:
-    return cell_clusters(latitude_deg=columns.true_latitude_deg, longitude_deg=columns.true_longitude_deg)
 
 
 def _of(predictions: Sequence[Prediction], label: str, items: Collection[str]) -> list[Prediction]:
