@@ -214,7 +214,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     add("profiles", list_profiles, "list the profiles", profile=False)
     add("where", show_where, "list folders and finished runs").add_argument("notebook", nargs="?")
-    add_general(commands)
+    text = "measure what the notebooks do not"
+    add_general(commands.add_parser("eval", help=text, description=text).add_subparsers(required=True, metavar="what"))
     _add_data(commands)
     return parser
 

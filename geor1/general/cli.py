@@ -1,11 +1,11 @@
-"""``geor1 general``: general benchmarks run in public harnesses, and what they say of base and ours.
+"""``geor1 eval general``: general benchmarks run in public harnesses, and what they say of base and ours.
 
 ::
 
-    geor1 general run --suite lmms-eval --python LMMS/bin/python --url http://127.0.0.1:8000/v1 --model geo \\
+    geor1 eval general run --suite lmms-eval --python LMMS/bin/python --url http://127.0.0.1:8000/v1 --model geo \\
         --tasks mmmu_val,gpqa_diamond_cot_zeroshot --out general/ours
-    geor1 general import --suite lmms-eval general/ours --out general/ours.jsonl
-    geor1 general retention general/base.jsonl general/ours.jsonl --margin 1.5
+    geor1 eval general import --suite lmms-eval general/ours --out general/ours.jsonl
+    geor1 eval general retention general/base.jsonl general/ours.jsonl --margin 1.5
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def add_general(commands: Any) -> None:
 
 
 def print_command(options: argparse.Namespace) -> None:
-    """``geor1 general command``: the command on its own, ready for a shell; what is known to go wrong as comments."""
+    """``geor1 eval general command``: the command alone, ready for a shell; what is known to go wrong as comments."""
     request = _request(options)
     for sentence in pitfalls(request):
         print(f"# {sentence}")
@@ -62,7 +62,7 @@ def print_command(options: argparse.Namespace) -> None:
 
 
 def run_general(options: argparse.Namespace) -> None:
-    """``geor1 general run``: the last line names the file that says what was run."""
+    """``geor1 eval general run``: the last line names the file that says what was run."""
     if options.dry_run:
         print_command(options)
         return
@@ -73,7 +73,7 @@ def run_general(options: argparse.Namespace) -> None:
 
 
 def import_general(options: argparse.Namespace) -> None:
-    """``geor1 general import``: mean score and items of each task, then the file."""
+    """``geor1 eval general import``: mean score and items of each task, then the file."""
     imported = import_logs(options.suite, options.logs, metric=options.metric, filter_number=options.filter)
     options.out.parent.mkdir(parents=True, exist_ok=True)
     write_jsonl(options.out, imported.samples)
@@ -89,7 +89,7 @@ def import_general(options: argparse.Namespace) -> None:
 
 
 def compare(options: argparse.Namespace) -> None:
-    """``geor1 general retention``: the table; with ``--output`` also as JSON."""
+    """``geor1 eval general retention``: the table; with ``--output`` also as JSON."""
     from geor1.general.retention import format_report, retention  # scipy, only here
 
     if options.base.resolve() == options.ours.resolve():
@@ -123,7 +123,7 @@ def _harness_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _retention_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("base", type=Path, help="samples of the base model, from geor1 general import")
+    parser.add_argument("base", type=Path, help="samples of the base model, from geor1 eval general import")
     parser.add_argument("ours", type=Path, help="samples of ours")
     parser.add_argument("--margin", type=float, default=1.5, help="tolerated loss in points of 100 (default 1.5)")
     parser.add_argument("--tasks", help="only these, separated by commas")

@@ -1,4 +1,4 @@
-"""``geor1 general`` from the command line, with a harness that is a small script."""
+"""``geor1 eval general`` from the command line, with a harness that is a small script."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ URL = "http://127.0.0.1:8000/v1"
 
 
 def words(verb: str, suite: str, tasks: str, out: Path, harness: str, *more: str) -> list[str]:
-    given = ["general", verb, "--suite", suite, "--url", URL, "--model", "geo", "--tasks", tasks]
+    given = ["eval", "general", verb, "--suite", suite, "--url", URL, "--model", "geo", "--tasks", tasks]
     return [*given, "--out", str(out), "--prefix", harness, *more]
 
 
@@ -127,7 +127,7 @@ def test_run_import_and_not_again(
     assert capsys.readouterr().out.splitlines()[-1] == f"finished: {out / 'finished.json'}"
     assert main(words("run", suite, tasks, out, fake_harness, "--concurrent", "4")) == 0
     assert "finished before, not run again" in capsys.readouterr().out and runs(out) == 1
-    assert main(["general", "import", "--suite", suite, str(out), "--out", str(samples)]) == 0
+    assert main(["eval", "general", "import", "--suite", suite, str(out), "--out", str(samples)]) == 0
     printed = capsys.readouterr().out
     assert all(f"{task}: n {n}, " in printed and " 50.00 of 100" in printed for task, n in found.items())
     assert len(samples.read_text().splitlines()) == sum(found.values())
@@ -231,7 +231,10 @@ def test_megabench_is_imported_with_the_published_kind_of_mean(
     from harness_logs import write_megabench
 
     write_megabench(tmp_path, {"chess": [1.0], "maps": [0.0, 0.25, 0.5]}, name="data_with_scores_open.json")
-    assert main(["general", "import", "--suite", LMMS_EVAL, str(tmp_path), "--out", str(tmp_path / "s.jsonl")]) == 0
+    assert (
+        main(["eval", "general", "import", "--suite", LMMS_EVAL, str(tmp_path), "--out", str(tmp_path / "s.jsonl")])
+        == 0
+    )
     line = "megabench_open: n 4, query_score 43.75 of 100; mean over its 2 tasks 62.50"
     assert capsys.readouterr().out.splitlines()[0] == line
 
@@ -243,6 +246,7 @@ def test_retention_from_logs_to_report(tmp_path: Path, capsys: pytest.CaptureFix
     for name in ("base", "ours"):
         assert main(words("run", LMMS_EVAL, "mmmu_val", tmp_path / name, fake_harness, "--limit", "300")) == 0
         given = [
+            "eval",
             "general",
             "import",
             "--suite",
@@ -254,16 +258,19 @@ def test_retention_from_logs_to_report(tmp_path: Path, capsys: pytest.CaptureFix
         assert main(given) == 0
     capsys.readouterr()
     base, ours, report = (str(tmp_path / name) for name in ("base.jsonl", "ours.jsonl", "report.json"))
-    assert main(["general", "retention", base, ours, "--margin", "1.5", "--output", report]) == 0
+    assert main(["eval", "general", "retention", base, ours, "--margin", "1.5", "--output", report]) == 0
     printed = capsys.readouterr().out
     assert (
         "| mmmu_val | 300 | 50.00 | 50.00 | +0.00 [-1.22, +1.22] | 0 / 0 | 1.0000 | 1.0000 | non-inferior |" in printed
     )
     content = json.loads(Path(report).read_text())
     assert content["retained"] is True and content["rows"][0]["n"] == 300 and content["margin_points"] == 1.5
-    assert main(["general", "retention", base, base]) == 2 and "given as base and as ours" in capsys.readouterr().err
+    assert (
+        main(["eval", "general", "retention", base, base]) == 2
+        and "given as base and as ours" in capsys.readouterr().err
+    )
     (tmp_path / "ours.jsonl").write_text("".join((tmp_path / "ours.jsonl").read_text().splitlines(keepends=True)[1:]))
-    assert main(["general", "retention", base, ours]) == 1
+    assert main(["eval", "general", "retention", base, ours]) == 1
     assert "1 items only base was asked" in capsys.readouterr().err
-    assert main(["general", "retention", base, ours, "--intersect", "--tasks", "mmmu_val"]) == 0
+    assert main(["eval", "general", "retention", base, ours, "--intersect", "--tasks", "mmmu_val"]) == 0
     assert "| mmmu_val | 299 |" in capsys.readouterr().out
