@@ -29,7 +29,7 @@ Row = dict[str, Any]
 # The steps of the method, and the control against it; compared where both labels were evaluated.
 COMPARISONS = (("base", "sft"), ("sft", "grpo"), ("control", "grpo"), ("base", "grpo"), ("base", "zero"))
 IMAGEO_LABELS = "pcw_labels.csv"
-BIAS_SLICES = ("continent", "climate", "hemisphere")
+BIAS_SLICES = ("continent", "subregion", "climate", "hemisphere", "near_city")
 
 
 def pairing_scores(

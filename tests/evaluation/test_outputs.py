@@ -53,6 +53,21 @@ def test_the_other_real_files(real_data: Path, tmp_path: Path, capsys: pytest.Ca
     assert "osv5m → osv5m baseline: GeoScore -" in said and "hit if d < r" in said
 
 
+def test_groups_of_places_and_of_the_labels_columns(
+    real_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = real_data / "imageo"
+    given = ["imageo", str(folder / "pcw_gpt-4.1.jsonl"), "--labels", str(folder / "pcw_labels.csv"), "--bias"]
+    main([*given, "--columns", "state", "--resamples", "100", "--json", str(tmp_path / "out.json")])
+    rows = json.loads((tmp_path / "out.json").read_text())["bias"]
+    by_slice: dict[str, int] = {}
+    for row in rows:
+        if row["group"] != "all":
+            by_slice[row["slice"]] = by_slice.get(row["slice"], 0) + row["n"]
+    assert set(by_slice.values()) == {270} and {"country", "climate", "near_city", "state"} <= set(by_slice)
+    assert "gpt-4.1 by country: " in capsys.readouterr().out
+
+
 def test_our_own_predictions(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write_jsonl(tmp_path / "p.jsonl", [*predictions("a", range(5)), *predictions("b", range(3, 8))])
     with pytest.raises(SystemExit, match=r"lacks 3 items.*lacks 3|lacks"):
