@@ -155,7 +155,7 @@ def test_a_server_that_is_gone_ends_the_run() -> None:
         url = server.url
     backend = ServerBackend(url, "m", concurrency=2, timeout_s=1.0, max_attempts=2, first_wait_s=0.001)
     got = []
-    with pytest.raises(BackendError, match="20 requests in a row failed at each of 2 attempts"):
+    with pytest.raises(BackendError, match=r"2[0-3] requests in a row failed at each of 2 attempts"):
         for finished in backend.complete(requests(500)):
             got += finished
     assert 20 <= len(got) <= 23
