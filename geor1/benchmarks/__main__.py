@@ -16,8 +16,7 @@ from geor1.benchmarks.registry import BENCHMARKS, benchmark
 from geor1.evaluation.__main__ import add_backend_options, backend_overrides, labelled
 from geor1.evaluation.backends import BackendError
 from geor1.evaluation.config import EvaluationConfig
-from geor1.evaluation.generating import Asking
-from geor1.evaluation.selection import choose_backend, weights_sha256
+from geor1.evaluation.selection import asking_of, choose_backend
 from geor1.runs import configure
 
 
@@ -41,15 +40,7 @@ def main() -> None:
         parser.error("--samples: benchmarks are asked once")
     models = {}
     for label, checkpoint in (labelled(parser, text) for text in given.models):
-        asking = Asking(
-            label=label,
-            weights=weights_sha256(checkpoint),
-            max_new_tokens=config.max_new_tokens,
-            temperature=config.temperature,
-            seed=config.seed,
-            keep_errors=config.keep_errors,
-        )
-        models[label] = (choose_backend(config, checkpoint), asking)
+        models[label] = (choose_backend(config, checkpoint), asking_of(config, label, checkpoint))
     options = {"first": given.first, "resamples": config.bootstrap_resamples, "seed": config.seed}
     try:
         print(run_benchmark(benchmark(given.name), given.folder, models, given.out, **options))

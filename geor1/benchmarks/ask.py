@@ -12,14 +12,12 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
-import filelock
-
 from geor1.benchmarks import geochain
 from geor1.benchmarks.items import Benchmark, BenchmarkError, Item, Reply
 from geor1.evaluation.backends import Backend
 from geor1.evaluation.generating import Asked, Asking, complete_missing
-from geor1.evaluation.journal import FAILURES, PredictionJournal
-from geor1.runs import RunLockedError, write_json
+from geor1.evaluation.journal import FAILURES, PredictionJournal, only_writer
+from geor1.runs import write_json
 
 GENERATIONS = "generations.jsonl"
 SCORES = "scores.json"
@@ -112,12 +110,7 @@ def run_benchmark(
     out.mkdir(parents=True, exist_ok=True)
     every = chosen.load(Path(folder))
     items = every[: first or None]
-    lock = filelock.FileLock(out / ".generations.lock")
-    try:
-        lock.acquire(timeout=0)
-    except filelock.Timeout as error:
-        raise RunLockedError(f"{out} is being written by another process; wait for it, or take another") from error
-    with lock:
+    with only_writer(out):
         journal = PredictionJournal(out / GENERATIONS)
         scores = {}
         for label, (backend, asking) in models.items():

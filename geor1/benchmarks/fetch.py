@@ -182,6 +182,7 @@ class _NoDowngrade(urllib.request.HTTPRedirectHandler):
     def redirect_request(
         self, req: urllib.request.Request, fp: Any, code: int, msg: str, headers: Any, newurl: str
     ) -> urllib.request.Request | None:
+        """The request that follows, unless it would leave https."""
         if req.full_url.startswith("https:") and not newurl.startswith("https:"):
             raise FetchError(f"{req.full_url}: redirected to {newurl}, which is not https; fetch it by hand")
         return super().redirect_request(req, fp, code, msg, headers, newurl)

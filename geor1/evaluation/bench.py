@@ -16,7 +16,7 @@ import time
 
 import numpy as np
 
-from geor1.evaluation.columns import GeolocationColumns, cell_clusters, city_clusters
+from geor1.evaluation.columns import GeolocationColumns, city_clusters, true_cells
 from geor1.evaluation.geolocation import score_columns
 
 SIZES = (10_000, 100_000, 1_000_000)
@@ -97,7 +97,7 @@ def measure(n: int, *, clustering: str = "cell", resamples: int = 2000, seed: in
     if clustering == "city":
         labels = city_clusters(columns)
     else:
-        labels = cell_clusters(latitude_deg=columns.true_latitude_deg, longitude_deg=columns.true_longitude_deg)
+        labels = true_cells(columns)
     score = score_columns(columns, clusters=labels, resamples=resamples, seed=seed)
     wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
     peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6

@@ -109,6 +109,7 @@ def complete_missing(
     logger.info("%s: %d predictions, %d found in %s", asking.label, len(keys), len(keys) - len(todo), journal.path.name)
 
     def requests() -> Iterator[Request]:
+        """What is to be asked, images decoded only when their turn comes."""
         for index in todo:
             images = shown.images(asked[index])
             keys[index] = keys[index]._replace(images_sha256=shown.sha256(asked[index]))
@@ -167,9 +168,11 @@ class _Shown:
         self._sha256 = functools.cache(lambda path, change: pixels_sha256(self._shown(path, change)))
 
     def images(self, one: Asked) -> list[Image.Image]:
+        """The pictures of a question, as shown."""
         return [self._shown(path, one.change) for path in one.images]
 
     def sha256(self, one: Asked) -> str:
+        """Hash of their pixels, all together."""
         return _sha256(" ".join(self._sha256(path, one.change) for path in one.images))
 
     def _shown(self, path: Path, change: Change | None) -> Image.Image:

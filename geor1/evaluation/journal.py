@@ -7,14 +7,18 @@ everything that decides it: prompt, pixels, parameters, weights; what has change
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+import filelock
+
 from geor1.evaluation.backends import RequestFailure
 from geor1.records import Prediction, RecordError, read_jsonl, to_json
+from geor1.runs import RunLockedError
 
 logger = logging.getLogger(__name__)
 
@@ -144,3 +148,21 @@ def drop_torn_line(path: Path) -> None:
     )
     with path.open("rb+") as file:
         file.truncate(keep)
+
+
+@contextlib.contextmanager
+def only_writer(folder: Path) -> Iterator[None]:
+    """Keep every other process from writing generations into a folder.
+
+    Raises:
+        RunLockedError: Another one does.
+    """
+    lock = filelock.FileLock(folder / ".generations.lock")
+    try:
+        lock.acquire(timeout=0)
+    except filelock.Timeout as error:
+        raise RunLockedError(f"{folder} is being written by another process; wait for it, or take another") from error
+    try:
+        yield
+    finally:
+        lock.release()

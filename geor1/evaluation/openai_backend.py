@@ -54,7 +54,7 @@ _VLLM_NEUTRAL = {"top_k": -1, "min_p": 0.0, "repetition_penalty": 1.0}
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):
     def redirect_request(self, *_: Any) -> None:
-        return None
+        """Follow none: the key would go with it."""
 
 
 class _Failure(Exception):

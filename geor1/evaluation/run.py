@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import logging
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import filelock
 import numpy as np
 
 from geor1.evaluation.backends import PASSING_FAILURES, Backend, UnansweredError
 from geor1.evaluation.config import EvaluationConfig
-from geor1.evaluation.journal import PredictionJournal
+from geor1.evaluation.journal import PredictionJournal, only_writer
 from geor1.evaluation.predict import Asking, predict_geolocation, predict_pairing
-from geor1.evaluation.selection import Generate, Load, choose_backend, weights_sha256
+from geor1.evaluation.selection import Generate, Load, asking_of, choose_backend
 from geor1.evaluation.tables import (
     Row,
     bias_rows,
@@ -31,7 +29,7 @@ from geor1.evaluation.tables import (
 )
 from geor1.evaluation.voting import voting_row
 from geor1.records import Prediction, Question, RecordError, read_jsonl, write_jsonl
-from geor1.runs import MissingUpstreamError, RunLockedError, write_json
+from geor1.runs import MissingUpstreamError, write_json
 
 logger = logging.getLogger(__name__)
 
@@ -88,11 +86,11 @@ def run_evaluation(
     questions = draw(_questions(data / "questions_test.jsonl"), config.n_questions, config.seed)
     real_dir, real = _real_questions(data, Path(pairs_dir) if pairs_dir else None, questions)
     predictions: list[Prediction] = []
-    with _only_writer(run_dir):
+    with only_writer(run_dir):
         journal = PredictionJournal(run_dir / GENERATIONS)
         for label, checkpoint in models.items():
             backend = choose_backend(config, Path(checkpoint), load, generate)
-            asking = _asking(config, label, Path(checkpoint))
+            asking = asking_of(config, label, Path(checkpoint))
             predictions += _predict(config, backend, asking, questions, data, journal)
             if real:
                 how: dict[str, Any] = {"conditions": ("normal",), "rotations": ALL_ROTATIONS}
@@ -142,18 +140,6 @@ def summary(scores: Mapping[str, Any]) -> dict[str, float]:
     for row in scores["real"]:
         flat[f"accuracy_real_{row['label']}"] = row["accuracy"]
     return flat
-
-
-def _asking(config: EvaluationConfig, label: str, checkpoint: Path) -> Asking:
-    return Asking(
-        label=label,
-        weights=weights_sha256(checkpoint),
-        max_new_tokens=config.max_new_tokens,
-        temperature=config.temperature,
-        samples=config.samples,
-        seed=config.seed,
-        keep_errors=config.keep_errors,
-    )
 
 
 def _predict(
@@ -209,19 +195,6 @@ def _check_answered(predictions: Sequence[Prediction], config: EvaluationConfig)
         f"{example.error}); scores.json counts them as wrong. Run the same command again to ask these alone, "
         "or set keep_errors to take them as they are"
     )
-
-
-@contextlib.contextmanager
-def _only_writer(run_dir: Path) -> Iterator[None]:
-    lock = filelock.FileLock(run_dir / ".generations.lock")
-    try:
-        lock.acquire(timeout=0)
-    except filelock.Timeout as error:
-        raise RunLockedError(f"{run_dir} is being written by another process; wait for it, or take another") from error
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 def _scores(

@@ -1,4 +1,4 @@
-"""Which back-end answers for a checkpoint, and by which hash its weights are known."""
+"""Which back-end answers for a checkpoint, how it is asked, and by which hash its weights are known."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 
 from geor1.evaluation.backends import Backend, InProcess
 from geor1.evaluation.config import EvaluationConfig
+from geor1.evaluation.generating import Asking
 from geor1.runs import sha256_of_file
 from geor1.runs.files import sha256_of_json
 
@@ -65,6 +66,19 @@ def choose_backend(
         )
     loader = load or (lambda path: _load(path, config.dtype))
     return InProcess(lambda: loader(checkpoint), config.batch_size, config.dtype, generate)
+
+
+def asking_of(config: EvaluationConfig, label: str, checkpoint: Path) -> Asking:
+    """How the config has a checkpoint asked, under this row label."""
+    return Asking(
+        label=label,
+        weights=weights_sha256(checkpoint),
+        max_new_tokens=config.max_new_tokens,
+        temperature=config.temperature,
+        samples=config.samples,
+        seed=config.seed,
+        keep_errors=config.keep_errors,
+    )
 
 
 def weights_sha256(checkpoint: Path | str) -> str | None:

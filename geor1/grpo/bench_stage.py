@@ -26,10 +26,8 @@ from transformers import PrinterCallback, TrainerCallback
 from geor1.answers import to_messages
 from geor1.grpo.config import GrpoConfig
 from geor1.grpo.data import consumption_order, images_of, load_questions, prompt_of, spread, to_dataset
-from geor1.grpo.rewards import make_rewards
-from geor1.grpo.run import build_trainer, freeze, held_out_accuracy, trl_settings
+from geor1.grpo.run import build_trainer, freeze, held_out_accuracy, stage_rewards, trl_settings
 from geor1.models.encoding import PromptEncoder
-from geor1.models.generate import end_tokens
 from geor1.models.loading import load_model, load_processor
 from geor1.models.training import prepare
 from geor1.records import Question
@@ -89,15 +87,7 @@ def _stock_trainer(
     import datasets
     from trl import GRPOTrainer
 
-    rewards, weights = make_rewards(
-        preset=config.reward_preset,
-        weights=config.weights,
-        correct=config.accuracy_correct,
-        wrong=config.accuracy_wrong,
-        max_length=config.reward_max_length,
-        tokenizer=processor.tokenizer,
-        end_token_ids=end_tokens(model, processor.tokenizer),
-    )
+    rewards, weights = stage_rewards(config, model, processor)
     rows = to_dataset(questions, data).remove_columns(["prompt", "images"]).to_dict()
     rows["prompt"] = [to_messages(prompt_of(question)) for question in questions]
     rows["images"] = [images_of(question, data) for question in questions]

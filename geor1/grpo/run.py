@@ -19,7 +19,7 @@ from geor1.grpo.data import (
     spread,
     to_dataset,
 )
-from geor1.grpo.rewards import AccuracyReward, make_rewards
+from geor1.grpo.rewards import AccuracyReward, RewardFunction, make_rewards
 from geor1.models.encoding import PromptEncoder
 from geor1.models.generate import end_tokens, generate
 from geor1.models.loading import load_model, load_processor, save_checkpoint
@@ -146,15 +146,7 @@ def build_trainer(
     from geor1.grpo.trainer import GeoGRPOTrainer
     from geor1.models.training import RunFolderCallback, lora_settings
 
-    rewards, weights = make_rewards(
-        preset=config.reward_preset,
-        weights=config.weights,
-        correct=config.accuracy_correct,
-        wrong=config.accuracy_wrong,
-        max_length=config.reward_max_length,
-        tokenizer=processor.tokenizer,
-        end_token_ids=end_tokens(model, processor.tokenizer),
-    )
+    rewards, weights = stage_rewards(config, model, processor)
     trainer = GeoGRPOTrainer(
         encoder=encoder,
         run_dir=run_dir,
@@ -177,6 +169,21 @@ def build_trainer(
     )
     trainer.remove_callback(PrinterCallback)
     return trainer
+
+
+def stage_rewards(
+    config: GrpoConfig, model: Any, processor: ProcessorMixin
+) -> tuple[list[RewardFunction], list[float]]:
+    """The reward functions that the config names, and their weights, for a policy and its processor."""
+    return make_rewards(
+        preset=config.reward_preset,
+        weights=config.weights,
+        correct=config.accuracy_correct,
+        wrong=config.accuracy_wrong,
+        max_length=config.reward_max_length,
+        tokenizer=processor.tokenizer,
+        end_token_ids=end_tokens(model, processor.tokenizer),
+    )
 
 
 def trl_settings(config: GrpoConfig, run_dir: Path, reward_weights: list[float]) -> Any:
