@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
+from playwright.sync_api import Browser, sync_playwright
 
 from geor1.records import Prediction
 
@@ -26,6 +27,52 @@ FLAGS = [
     "--virtual-time-budget=2000", "--dump-dom",
     "--host-resolver-rules=MAP * ~NOTFOUND",
 ]  # fmt: skip
+
+
+CHROMIUM_FLAGS = [flag for flag in FLAGS if flag.startswith(("--no-", "--disable-"))]
+
+
+@pytest.fixture(scope="session")
+def browser():
+    """One headless Chromium for all tests; they are skipped, saying so, where none is installed."""
+    names = ("chromium", "chromium-browser", "google-chrome")
+    chromium = next((path for name in names if (path := shutil.which(name))), None)
+    if chromium is None:
+        pytest.skip("no Chromium here (Debian: apt-get install chromium): the page was not opened in a browser")
+    with sync_playwright() as playwright:
+        opened = playwright.chromium.launch(executable_path=chromium, args=CHROMIUM_FLAGS)
+        yield opened
+        opened.close()
+
+
+@pytest.fixture
+def open_page(browser: Browser):
+    """Open an HTML file offline: open_page(path, width=…, height=…, dark=…).
+
+    The page that comes back has ``errors`` (console errors and warnings, uncaught exceptions) and ``requests`` (the
+    address of everything asked for but the file itself and what stands inside it).
+    """
+    contexts = []
+
+    def run(path: Path | str, *, width: int = 1280, height: int = 800, dark: bool = False, fragment: str = ""):
+        context = browser.new_context(
+            viewport={"width": width, "height": height}, color_scheme="dark" if dark else "light",
+            offline=True, accept_downloads=True, reduced_motion="reduce",
+        )  # fmt: skip
+        contexts.append(context)
+        page = context.new_page()
+        page.errors, page.requests = [], []
+        page.on("console", lambda m: page.errors.append(m.text) if m.type in ("error", "warning") else None)
+        page.on("pageerror", lambda error: page.errors.append(str(error)))
+        address = Path(path).resolve().as_uri()
+        inside = (address, "data:", "blob:")
+        page.on("request", lambda r: page.requests.append(r.url) if not r.url.startswith(inside) else None)
+        page.goto(address + fragment)
+        return page
+
+    yield run
+    for context in contexts:
+        context.close()
 
 
 class Page(HTMLParser):
