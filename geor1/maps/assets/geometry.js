@@ -56,6 +56,15 @@
     return pieces;
   };
 
+  /* Place in the map's unit square: 0 to 1 eastwards from 180 W, downwards from the top of the CRS. */
+  geor1.mercator = false; // online tiles come in Web Mercator
+  geor1.unitX = (lon) => (lon + 180) / 360;
+  geor1.unitY = function (lat) {
+    if (!geor1.mercator) return 0.25 * STRETCH - (STRETCH / 360) * lat;
+    const s = Math.sin(Math.max(-85.0511, Math.min(85.0511, lat)) * RADIANS);
+    return 0.5 - Math.log((1 + s) / (1 - s)) / (4 * Math.PI);
+  };
+
   const STRETCH = 1 / Math.cos(40 * RADIANS);
   L.CRS.Geor1 = L.extend({}, L.CRS.EPSG4326, {
     code: "equirectangular, true at 40 degrees",

@@ -1,278 +1,295 @@
 "use strict";
-/* The page: filters on the right, samples on the map, the worst ones listed first. */
+/* The page: it unpacks the data, makes the parts, and lets each of them follow the state. */
 (function () {
-  const ALL = -1, SMALLEST_KM = 0.1, LARGEST_KM = 20015.1, LISTED = 200, BINS = 50;
   const byId = (id) => document.getElementById("geor1-" + id);
-  const element = (...given) => geor1.element(...given);
-  const TASKS = ["geolocation", "pairing"];
+  const TASKS = ["geolocation", "pairing"], THEMES = ["auto", "light", "dark"], ALL = -1;
+  const VIEWS = [["points", "points"], ["clusters", "clusters"], ["heat", "heat"], ["countries", "by country"]];
+  const KEYS = [["j or ↓", "next sample in the table's order"], ["k or ↑", "previous sample"], ["Enter", "open the row under the cursor"],
+    ["Esc", "close the card"], ["/", "search"], ["1 2 3 4", "points, clusters, heat, by country"], ["t", "light, dark, as the system"], ["?", "this help"]];
 
-  geor1.start = function (map, data, outlines) {
-    const scene = new geor1.Scene(data), state = { task: 0, condition: 0, rotation: 0, models: new Set(), outcomes: new Set(), km: 0 };
-    const layer = new geor1.SampleLayer(scene);
-    let visible = [], popup = null;
+  geor1.start = async function (map) {
+    geor1.still = window.matchMedia("(prefers-reduced-motion: reduce)").matches;
+    geor1.mercator = map.options.crs === L.CRS.EPSG3857;
+    const data = await geor1.Data.load(), state = new geor1.State(data), page = new Inspector(map, data, state);
+    Object.assign(geor1, { data, state, page });
+    page.begin();
+    byId("status").dataset.ready = "true";
+  };
 
-    function setUpMap() {
+  class Inspector {
+    constructor(map, data, state) {
+      Object.assign(this, { map, data, state });
+      byId("title").textContent = document.title = data.header.title;
+      this.setUpTheme();
+      this.setUpMap();
+      this.layer = new geor1.SampleLayer(data, state);
+      this.layer.recolour();
+      const choropleth = geor1.makeChoropleth(map, data, state);
+      this.parts = [
+        geor1.makeModels(byId("models"), data, state), geor1.makeLegend(byId("legend"), data, state, this.layer, choropleth),
+        geor1.makeErrorHistogram(byId("histogram"), data, state), geor1.makeFacets(byId("facets"), data, state), choropleth,
+        geor1.makeTable(byId("table"), data, state), geor1.makeCharts(byId("charts"), data, state),
+        geor1.makeCompare(byId("compare"), data, state), geor1.makeCard(byId("card"), data, state),
+        geor1.makeExport(byId("export"), data, state), geor1.makeLink(byId("link"), data, state, map),
+      ];
+    }
+
+    begin() {
+      this.setUpControls();
+      this.setUpKeys();
+      this.layer.addTo(this.map);
+      this.state.on((changed) => this.follow(changed));
+      this.follow(new Set([...Object.keys(this.state.values), "rows", "window"]));
+      this.map.on("moveend", () => this.readWindow());
+      new ResizeObserver(() => this.map.invalidateSize({ animate: false })).observe(this.map.getContainer());
+      window.addEventListener("error", () => this.report());
+    }
+
+    /* ---- map ---- */
+    setUpMap() {
+      const { map, data } = this, outlines = JSON.parse(document.getElementById("geor1-outlines").textContent);
       map.attributionControl.setPrefix("Leaflet").addAttribution("Made with Natural Earth");
       map.createPane("outlines").style.zIndex = 250;
-      const onlyCountries = !outlines.features.some((feature) => feature.properties.kind === "land");
-      const style = (feature) => {
-        const land = feature.properties.kind === "land";
-        return { color: data.colours.border, weight: 0.8, stroke: !land, fill: land || onlyCountries, fillColor: data.colours.land, fillOpacity: 1 };
-      };
-      L.geoJSON(outlines, { style, renderer: L.canvas({ pane: "outlines", padding: 0.3 }), interactive: false,
-        pointToLayer: () => null }).addTo(map);
-      layer.addTo(map);
-      const world = [[-62, -180], [84, 180]];
-      map.fitBounds(world, { animate: false, padding: [4, 4] });
+      this.setUpBase();
+      this.outlines = L.geoJSON(outlines, { style: (feature) => this.outlineStyle(feature), interactive: false, pointToLayer: () => null,
+        renderer: L.canvas({ pane: "outlines", padding: 0.3 }) }).addTo(map);
+      this.onlyCountries = !outlines.features.some((feature) => feature.properties.kind === "land");
+      this.outlines.setStyle((feature) => this.outlineStyle(feature));
+      map.fitBounds([[-62, -180], [84, 180]], { animate: false, padding: [4, 4] });
       map.setMinZoom(Math.floor(4 * map.getZoom()) / 4 - 0.25);
       map.setMaxBounds([[-120, -220], [120, 220]]);
-      map.on("click", (event) => {
-        const hits = layer.pick(event.containerPoint, 9);
-        if (hits.length) open(hits[0], layer.pick(event.containerPoint, 16)); // neighbours are paged through
+      this.home = map.getZoom();
+      map.on("click", (event) => this.click(event));
+      map.on("mousemove", (event) => {
+        const { rows, cluster } = this.layer.pick(event.containerPoint, 7);
+        map.getContainer().classList.toggle("picking", Boolean(rows.length || cluster));
       });
-      map.on("mousemove", (event) =>
-        map.getContainer().classList.toggle("picking", layer.pick(event.containerPoint, 7).length > 0));
-      map.on("popupclose", (event) => { if (event.popup === popup) { layer.select(-1); markCurrent(-1); } });
-      new ResizeObserver(() => map.invalidateSize({ animate: false })).observe(map.getContainer());
     }
 
-    /* Fly to a sample (unless it was clicked on the map) and show its card. */
-    function open(index, here, fly) {
-      const row = scene.row(index), known = row.tlat !== null, guessed = row.plat !== null;
-      const anchor = known ? [row.tlat, row.tlon] : guessed ? [row.plat, row.plon] : map.getCenter();
-      if (fly && known && guessed && Math.abs(row.tlon - row.plon) <= 180)
-        map.fitBounds([[row.tlat, row.tlon], [row.plat, row.plon]], { maxZoom: 5, padding: [80, 80], animate: !geor1.still });
-      else if (fly && (known || guessed)) map.setView(anchor, Math.max(map.getZoom(), 3), { animate: !geor1.still });
-      const again = (other, around) => open(other, around || [other], !around);
-      const node = geor1.card(row, data, here || [index], scene.siblings(index), again);
-      popup = L.popup({ maxWidth: 440, minWidth: 240, autoPanPadding: [20, 20], className: "geor1-popup" })
-        .setLatLng(anchor).setContent(node).openOn(map);
-      layer.select(index);
-      markCurrent(index);
+    setUpBase() {
+      const base = this.data.header.base;
+      if (!base) return;
+      if (base.kind === "picture") L.imageOverlay(base.uri, [[-90, -180], [90, 180]], { pane: "tilePane", interactive: false }).addTo(this.map);
+      if (base.kind === "tiles") L.tileLayer(base.url, { attribution: L.Util.template("{text}", { text: geor1.escaped(base.attribution) }), noWrap: true }).addTo(this.map);
+      if (base.attribution && base.kind !== "tiles") this.map.attributionControl.addAttribution(geor1.escaped(base.attribution));
     }
 
-    function markCurrent(index) {
-      for (const button of byId("worst").querySelectorAll("button"))
-        button.setAttribute("aria-current", String(Number(button.dataset.index) === index));
+    outlineStyle(feature) {
+      const tone = (name) => getComputedStyle(document.documentElement).getPropertyValue("--" + name).trim();
+      const land = feature.properties.kind === "land", bare = Boolean(this.data.header.base);
+      return { color: tone("border"), weight: 0.8, stroke: !land, fill: !bare && (land || this.onlyCountries), fillColor: tone("land"), fillOpacity: 1 };
     }
 
-    /* ---- filters ---- */
-    const inTask = (index) => scene.cell("task", index) === state.task && scene.cell("condition", index) === state.condition
-      && (state.rotation === ALL || scene.cell("rotation", index) === state.rotation);
-
-    function passes(index) {
-      if (!inTask(index) || !state.models.has(scene.cell("model", index))) return false;
-      if (!state.outcomes.has(scene.cell("outcome", index))) return false;
-      const km = scene.cell("km", index);
-      return state.km <= 0 || (km !== null && km >= state.km);
+    click(event) {
+      const { rows, cluster } = this.layer.pick(event.containerPoint, 9);
+      if (cluster) {
+        this.map.setView(event.latlng, this.map.getZoom() + 1.5, { animate: !geor1.still });
+      } else if (rows.length) {
+        const at = rows.indexOf(this.state.get("selected")); // again on the same spot: the next one there
+        this.state.set({ selected: rows[(at + 1) % rows.length] });
+      }
     }
 
-    function count(values) {
-      const counts = new Map();
-      for (const value of values) counts.set(value, (counts.get(value) || 0) + 1);
-      return counts;
+    /* The window counts as the whole world while all of it can be seen. */
+    readWindow() {
+      if (this.map.getZoom() <= this.home + 0.01) return this.state.setWindow(null);
+      const box = this.map.getBounds();
+      this.state.setWindow({ south: box.getSouth(), north: box.getNorth(), west: box.getWest(), east: box.getEast() });
     }
 
-    function select(name, options, current, changed) {
-      const label = element("label", "", name), box = element("select");
+    /* Bring a sample into view, beside the card. */
+    showSelected() {
+      const i = this.state.get("selected"), c = this.data.col;
+      if (i < 0) return;
+      const points = [[c.tlat[i], c.tlon[i]], [c.plat[i], c.plon[i]]].filter((point) => !isNaN(point[0]));
+      if (!points.length) return;
+      const box = L.latLngBounds(points), wide = this.map.getSize().x > 700, room = this.map.getBounds();
+      const left = wide ? 500 : 30, free = this.map.containerPointToLatLng([left, 0]);
+      if (room.contains(box) && box.getWest() > free.lng) return;
+      const far = points.length === 2 && Math.abs(points[0][1] - points[1][1]) > 180;
+      if (far) this.map.setView(points[0], this.home, { animate: !geor1.still });
+      else this.map.fitBounds(box, { maxZoom: Math.max(4, Math.min(6, this.map.getZoom())), paddingTopLeft: [left, 50], paddingBottomRight: [50, 50], animate: !geor1.still });
+    }
+
+    /* ---- controls ---- */
+    select(name, options, value, changed) {
+      if (options.length < 2) return;
+      const label = geor1.element("label"), box = geor1.element("select");
       box.name = name;
-      for (const [value, text] of options) box.append(new Option(text, String(value), false, value === current));
+      for (const [key, text] of options) box.append(new Option(text, String(key), false, key === value));
       box.addEventListener("change", () => changed(box.value));
-      label.append(box);
+      label.append(geor1.element("span", "", name), box);
       byId("selects").append(label);
     }
 
-    function buildSelects() {
+    buildSelects() {
+      const { data, state } = this, c = data.col, task = state.get("task"), focused = document.activeElement?.name;
       byId("selects").replaceChildren();
-      const tasks = count(data.columns.task || []), order = [...tasks.keys()].sort();
-      if (order.length > 1)
-        select("task", order.map((task) => [task, TASKS[task] + " (" + geor1.number(tasks.get(task)) + ")"]), state.task,
-          (value) => { state.task = Number(value); enter(); });
-      const own = (data.columns.condition || []).filter((_, index) => scene.cell("task", index) === state.task);
-      const conditions = count(own);
-      if (conditions.size > 1)
-        select("condition", [...conditions].map(([id, n]) => [id, data.tables.condition[id] + " (" + geor1.number(n) + ")"]),
-          state.condition, (value) => { state.condition = Number(value); enter(true); });
-      const rotations = count((data.columns.rotation || []).filter((_, index) => scene.cell("task", index) === state.task));
+      const tasks = counted(c.task, () => true), conditions = counted(c.condition, (i) => c.task[i] === task);
+      const rotations = counted(c.rotation, (i) => c.task[i] === task && c.condition[i] === state.get("condition"));
+      const withCount = ([key, n], text) => [key, text + " (" + geor1.number(n) + ")"];
+      this.select("task", [...tasks].sort().map((entry) => withCount(entry, TASKS[entry[0]])), task, (value) => state.set({ task: Number(value) }));
+      this.select("condition", [...conditions].map((entry) => withCount(entry, data.tables.condition[entry[0]])), state.get("condition"),
+        (value) => state.set({ condition: Number(value) }));
       if (rotations.size > 1)
-        select("rotation", [...[...rotations.keys()].sort((a, b) => a - b).map((turn) => [turn, String(turn)]), [ALL, "all"]],
-          state.rotation, (value) => { state.rotation = Number(value); enter(true); });
-      if (data.tables.model.length > 1)
-        select("colour", [["meaning", "by outcome"], ["model", "by model"]], scene.colourBy,
-          (value) => { scene.colourBy = state.colour = value; buildLegend(); update(); });
+        this.select("rotation", [...[...rotations.keys()].sort((a, b) => a - b).map((turn) => [turn, String(turn)]), [ALL, "all"]],
+          state.get("rotation"), (value) => state.set({ rotation: Number(value) }));
+      this.select("map", VIEWS, state.get("view"), (value) => state.set({ view: value }));
+      if (state.get("view") === "countries")
+        this.select("value", [...(task === 0 ? [["median", "median error"]] : []), ["accuracy", task === 0 ? "share within the threshold" : "share right"]],
+          state.get("metric"), (value) => state.set({ metric: value }));
+      else if (!state.get("compare")) this.select("colour", this.colours(), state.get("colour"), (value) => state.set({ colour: value }));
+      if (task === 0)
+        this.select("threshold", data.header.thresholds_km.map((km) => [km, geor1.number(km) + " km"]), state.get("threshold"),
+          (value) => state.set({ threshold: Number(value) }));
+      if (focused) byId("selects").querySelector('select[name="' + focused + '"]')?.focus();
     }
 
-    function checkbox(set, value, text, name) {
-      const box = element("input");
-      Object.assign(box, { type: "checkbox", checked: set.has(value), name });
-      box.addEventListener("change", () => { if (box.checked) set.add(value); else set.delete(value); update(); });
-      const label = element("label");
-      label.append(box, text);
-      return label;
+    colours() {
+      const { data, state } = this, geolocation = state.get("task") === 0;
+      const terms = data.header.rewards.map((name, k) => ["reward:" + k, "reward: " + name]).filter((_, k) => data.col["reward:" + k].some((value, i) => data.col.task[i] === state.get("task") && !isNaN(value)));
+      return [["outcome", geolocation ? "truth and prediction" : "right or wrong"], ...(geolocation ? [["error", "error"], ["threshold", "threshold"]] : []),
+        ...(data.tables.model.length > 1 ? [["model", "model"]] : []), ...terms];
     }
 
-    function swatch(kind, colour) {
-      const canvas = element("canvas", "swatch");
-      canvas.width = canvas.height = 36;
-      geor1.paint(canvas.getContext("2d"), kind, 18, 18, 10, colour);
-      return canvas;
-    }
-
-    function buildLegend() {
-      const colours = data.colours, plain = scene.colourBy === "meaning", mine = plain ? null : colours.unusable;
-      const shapes = state.task === 0
-        ? [["circle", colours.truth, "truth"], ["diamond", mine || colours.prediction, "prediction"], ["square", colours.unusable, "truth, answer unusable"]]
-        : [["circle", mine || colours.right, "right tile chosen"], ["cross", mine || colours.wrong, "wrong tile"], ["square", mine || colours.unusable, "unusable"]];
-      byId("legend").replaceChildren(...shapes.map(([kind, colour, text]) => {
-        const entry = element("span");
-        entry.append(swatch(kind, colour), text);
-        return entry;
-      }));
-      if (!plain) byId("legend").append(element("span", "", "colours: see Models"));
-    }
-
-    function buildOutcomes() {
-      const counts = count(range().filter(inTask).map((index) => scene.cell("outcome", index)));
-      state.outcomes = new Set(counts.keys());
-      byId("outcomes").replaceChildren(...[...counts].sort((a, b) => a[0] - b[0]).map(([id, n]) =>
-        checkbox(state.outcomes, id, data.outcomes[id] + " " + geor1.number(n), "outcome")));
-      byId("error").hidden = state.task === 1;
-    }
-
-    function range() { return Array.from({ length: data.n }, (_, index) => index); }
-
-    /* The models' table: every row over the samples of this task and condition that the model has, misses counted. */
-    function buildModels() {
-      const table = byId("models"), header = state.task === 1 ? ["", "n", "right"] : ["", "n", "median", "≤25 km", "≤200 km"];
-      const head = element("tr"), share = (value) => value === null ? "–" : (100 * value).toFixed(1) + "%";
-      head.append(...header.map((text) => element("th", "", text)));
-      const groups = new Map();
-      for (const index of range().filter(inTask)) {
-        const model = scene.cell("model", index);
-        if (!groups.has(model)) groups.set(model, []);
-        groups.get(model).push(index);
+    setUpControls() {
+      const { state, data } = this, least = byId("least"), most = byId("most"), toKm = (step) => geor1.toKm(step / 100);
+      least.addEventListener("input", () => state.set({ kmMin: Number(least.value) ? toKm(Number(least.value)) : 0 }));
+      most.addEventListener("input", () => state.set({ kmMax: Number(most.value) < 100 ? toKm(Number(most.value)) : Infinity }));
+      byId("marks").replaceChildren(...[0, ...data.header.thresholds_km].map((km) =>
+        geor1.button("", km ? "≥ " + geor1.number(km) : "all", () => state.set(km ? { kmMin: km } : { kmMin: 0, kmMax: Infinity }))));
+      byId("follow").addEventListener("change", (event) => state.set({ follow: event.target.checked }));
+      byId("reset").addEventListener("click", () => state.set(Object.fromEntries(Object.entries(state.defaults)
+        .filter(([key]) => key.startsWith("facet:") || ["kmMin", "kmMax", "search"].includes(key)))));
+      const tabs = [...byId("tabs").querySelectorAll("[role=tab]")];
+      for (const tab of tabs) {
+        tab.addEventListener("click", () => { this.fold(false); state.set({ tab: tab.dataset.tab }); });
+        tab.addEventListener("keydown", (event) => {
+          const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
+          if (!step) return;
+          const next = tabs[(tabs.indexOf(tab) + step + tabs.length) % tabs.length];
+          state.set({ tab: next.dataset.tab });
+          next.focus();
+          event.stopPropagation();
+        });
       }
-      state.models = new Set(groups.keys());
-      table.replaceChildren(head, ...[...groups].map(([model, indices]) => {
-        const row = element("tr"), s = scene.summary(indices), dot = element("span", "dot");
-        const first = element("td"), label = checkbox(state.models, model, "", "model");
-        dot.style.background = data.model_colours[model];
-        label.append(dot, data.tables.model[model]);
-        first.append(label);
-        first.title = data.tables.model[model];
-        const cells = state.task === 1 ? [geor1.number(s.n), share(s.right)]
-          : [geor1.number(s.n), geor1.kilometres(s.median), share(s.within25), share(s.within200)];
-        row.append(first, ...cells.map((text) => element("td", "", text)));
-        return row;
-      }));
-      table.title = "Over all samples of this task and condition. An unusable answer counts as wrong, at an infinite distance.";
+      byId("fold").addEventListener("click", () => this.fold(!document.body.classList.contains("folded")));
+      byId("help-open").addEventListener("click", () => this.help());
     }
 
-    /* ---- the error slider ---- */
-    const toKm = (step) => step <= 0 ? 0 : SMALLEST_KM * Math.pow(LARGEST_KM / SMALLEST_KM, step / 100);
-    const toShare = (km) => Math.max(0, Math.min(1, Math.log(km / SMALLEST_KM) / Math.log(LARGEST_KM / SMALLEST_KM)));
-
-    function setThreshold(km, fromSlider) {
-      state.km = km;
-      if (!fromSlider) byId("threshold").value = km ? 100 * toShare(km) : 0;
-      byId("threshold-text").textContent = km ? geor1.kilometres(km) : "0 km (all)";
-      update();
+    fold(folded) {
+      document.body.classList.toggle("folded", folded);
+      byId("fold").textContent = folded ? "▴" : "▾";
+      byId("fold").ariaExpanded = String(!folded);
     }
 
-    function buildSlider() {
-      const slider = byId("threshold");
-      slider.addEventListener("input", () => setThreshold(toKm(Number(slider.value)), true));
-      byId("marks").replaceChildren(...[0, ...data.thresholds_km].map((km) => {
-        const button = element("button", "", km ? "≥ " + geor1.number(km) : "all");
-        button.type = "button";
-        button.addEventListener("click", () => setThreshold(km));
-        return button;
-      }));
-    }
-
-    function drawHistogram() {
-      const canvas = byId("histogram"), context = canvas.getContext("2d"), bins = new Array(BINS).fill(0);
-      const shown = range().filter((index) => inTask(index) && state.models.has(scene.cell("model", index)));
-      for (const index of shown) {
-        const km = scene.cell("km", index);
-        if (km !== null) bins[Math.min(BINS - 1, Math.floor(toShare(Math.max(km, SMALLEST_KM)) * BINS))]++;
+    showTab() {
+      for (const tab of byId("tabs").querySelectorAll("[role=tab]")) {
+        const open = tab.dataset.tab === this.state.get("tab");
+        tab.ariaSelected = String(open);
+        tab.tabIndex = open ? 0 : -1;
+        byId(tab.dataset.tab).hidden = !open;
       }
-      const top = Math.max(1, ...bins), width = canvas.width / BINS;
-      context.clearRect(0, 0, canvas.width, canvas.height);
-      bins.forEach((n, bin) => {
-        const height = Math.ceil((canvas.height - 2) * n / top);
-        context.fillStyle = (bin + 1) / BINS > toShare(state.km || SMALLEST_KM) ? data.colours.error : "#cfd5d9";
-        context.fillRect(bin * width, canvas.height - height, width - 1, height);
+    }
+
+    showLimits() {
+      const low = this.state.get("kmMin"), high = this.state.get("kmMax");
+      byId("error").hidden = this.state.get("task") === 1;
+      byId("least").value = low > 0 ? 100 * geor1.toShare(low) : 0;
+      byId("most").value = high < Infinity ? 100 * geor1.toShare(high) : 100;
+      byId("limits").textContent = low <= 0 && high === Infinity ? "any"
+        : (low > 0 ? "≥ " + geor1.kilometres(low) : "") + (low > 0 && high < Infinity ? " and " : "") + (high < Infinity ? "≤ " + geor1.kilometres(high) : "");
+    }
+
+    setUpTheme() {
+      byId("theme").addEventListener("click", () => this.state.set({ theme: THEMES[(THEMES.indexOf(this.state.get("theme")) + 1) % 3] }));
+      this.applyTheme();
+    }
+
+    applyTheme() {
+      document.documentElement.dataset.theme = geor1.isDark(this.state.get("theme")) ? "dark" : "light";
+      byId("theme").title = "Colours: " + { auto: "as the system", light: "light", dark: "dark" }[this.state.get("theme")];
+      this.outlines?.setStyle((feature) => this.outlineStyle(feature));
+    }
+
+    /* ---- keys ---- */
+    setUpKeys() {
+      document.addEventListener("keydown", (event) => {
+        const typing = event.target.closest?.("input, select, textarea, dialog, [role=tab]"), onMap = event.target.closest?.(".leaflet-container");
+        if (event.ctrlKey || event.metaKey || event.altKey) return;
+        if (event.key === "Escape") { if (!document.querySelector("dialog[open]")) this.state.set({ selected: -1 }); return; }
+        if (typing) return;
+        const arrows = !onMap && !event.target.closest?.("table"), step = { j: 1, k: -1, ...(arrows ? { ArrowDown: 1, ArrowUp: -1 } : {}) }[event.key];
+        if (step) this.step(step);
+        else if (event.key === "/") document.querySelector("#geor1-dock input[type=search]")?.focus();
+        else if (event.key === "?") this.help();
+        else if (event.key === "t") byId("theme").click();
+        else if ("1234".includes(event.key)) this.state.set({ view: VIEWS[Number(event.key) - 1][0] });
+        else return;
+        event.preventDefault();
       });
     }
 
-    /* ---- list and status ---- */
-    function listWorst() {
-      const worst = [...visible].sort((a, b) => scene.rank[a] - scene.rank[b]);
-      const rows = worst.slice(0, LISTED).map((index) => {
-        const row = scene.row(index), button = element("button"), dot = element("span", "dot"), entry = element("li");
-        dot.style.background = row.colour;
-        const places = row.task === 0 && row.guessed ? (row.place || "?") + " → " + row.guessed : row.place || row.item;
-        const verdict = row.task === 0 && row.km !== null ? geor1.kilometres(row.km) : geor1.verdict(row);
-        button.type = "button";
-        button.dataset.index = index;
-        button.title = row.model + " · " + row.item + " · " + places;
-        button.append(dot, element("span", "what", places), element("span", "km", verdict));
-        button.addEventListener("click", () => open(index, [index], true));
-        entry.append(button);
-        return entry;
-      });
-      if (!rows.length) rows.push(element("li", "nothing", "No sample passes the filters."));
-      if (worst.length > LISTED)
-        rows.push(element("li", "nothing", "and " + geor1.number(worst.length - LISTED) + " more: narrow the filters"));
-      byId("worst").replaceChildren(...rows);
+    step(by) {
+      const order = geor1.tableOrder(this.data, this.state), at = order.indexOf(this.state.get("selected"));
+      if (order.length) this.state.set({ selected: order[at < 0 ? (by > 0 ? 0 : order.length - 1) : (at + by + order.length) % order.length] });
     }
 
-    function report() {
-      const placed = visible.filter((index) => scene.hasPosition(index)).length, status = byId("status");
-      let text = geor1.number(placed) + " of " + geor1.number(data.n) + " samples drawn";
-      if (visible.length > placed) text += ", " + geor1.number(visible.length - placed) + " without a position (listed only)";
-      if (data.left_out) text += "; " + geor1.number(data.left_out) + " pictures left out";
-      if (data.missing) text += "; " + geor1.number(data.missing) + " pictures unreadable";
+    help() {
+      const dialog = byId("help"), list = geor1.element("dl");
+      for (const [key, meaning] of KEYS) {
+        const dt = geor1.element("dt");
+        dt.append(geor1.element("kbd", "", key));
+        list.append(dt, geor1.element("dd", "", meaning));
+      }
+      const close = geor1.button("", "close", () => dialog.close());
+      dialog.replaceChildren(geor1.element("h2", "", "Keys"), list, geor1.element("p", "soft",
+        "Arcs are great circles. Green circles are true places, blue diamonds predictions. An answer that could not be used counts against the model. "
+        + "Figures follow the filters and, unless switched off, the map's window."), close);
+      dialog.showModal();
+    }
+
+    /* ---- following the state ---- */
+    follow(changed) {
+      const has = (...keys) => keys.some((key) => changed.has(key));
+      if (has("theme")) this.applyTheme();
+      if (has("tab")) this.showTab();
+      if (has("task", "condition", "view", "compare", "colour", "threshold", "metric", "rotation")) this.buildSelects();
+      if (has("task", "kmMin", "kmMax")) this.showLimits();
+      if (has("rows", "colour", "theme", "compare")) this.layer.recolour();
+      if (has("rows", "colour", "theme", "compare", "view", "arcs", "threshold")) this.layer.draw();
+      else if (has("selected")) this.layer.redraw();
+      if (has("selected")) this.showSelected();
+      byId("follow").checked = this.state.get("follow");
+      for (const part of this.parts) part.update(changed);
+      if (has("rows", "window", "view")) this.report();
+    }
+
+    report() {
+      const { state, data, layer } = this, status = byId("status"), shown = state.shown, number = geor1.number;
+      let placed = 0;
+      for (const i of shown) placed += data.hasTruth(i) || data.hasGuess(i) ? 1 : 0;
+      let text = number(shown.length) + " of " + number(data.n) + (state.get("compare") ? " items compared" : " samples shown");
+      if (shown.length > placed) text += ", " + number(shown.length - placed) + " without a position (listed only)";
+      if (state.inWindow.length < shown.length) text += ", " + number(state.inWindow.length) + " in the map's window";
       status.textContent = text;
-      Object.assign(status.dataset, { drawn: placed, visible: visible.length, total: data.n, errors: geor1.errors.length });
+      Object.assign(status.dataset, { drawn: placed, visible: shown.length, window: state.inWindow.length, total: data.n, errors: geor1.errors.length });
+      const notes = [], header = data.header;
+      if (layer.arcsLeft) notes.push("arcs of the " + number(layer.drawnArcs) + " largest errors, " + number(layer.arcsLeft) + " left out");
+      if (header.left_out) notes.push(number(header.left_out) + " pictures left out");
+      if (header.missing) notes.push(number(header.missing) + " pictures unreadable");
+      if (header.texts_left_out) notes.push(number(header.texts_left_out) + " completions left out");
+      if (geor1.errors.length) notes.push("the page failed in places: " + geor1.errors[0]);
+      byId("notes").textContent = notes.join("; ");
     }
+  }
 
-    function update() {
-      visible = range().filter(passes);
-      scene.spread(visible);
-      layer.show(visible);
-      drawHistogram();
-      listWorst();
-      report();
-    }
+  function counted(column, wanted) {
+    const counts = new Map();
+    for (let i = 0; i < column.length; i++) if (wanted(i)) counts.set(column[i], (counts.get(column[i]) || 0) + 1);
+    return counts;
+  }
 
-    /* Enter a task or a condition: rebuild what depends on it. */
-    function enter(keepCondition) {
-      if (!keepCondition) {
-        const first = range().find((index) => scene.cell("task", index) === state.task
-          && data.tables.condition[scene.cell("condition", index)] === "normal")
-          ?? range().find((index) => scene.cell("task", index) === state.task);
-        state.condition = first === undefined ? 0 : scene.cell("condition", first);
-        state.rotation = first === undefined ? 0 : scene.cell("rotation", first);
-      }
-      scene.colourBy = state.colour || (state.task === 0 && data.tables.model.length > 1 ? "model" : "meaning");
-      map.closePopup();
-      buildSelects();
-      buildModels();
-      buildLegend();
-      buildOutcomes();
-      setThreshold(0);
-    }
-
-    geor1.still = window.matchMedia("(prefers-reduced-motion: reduce)").matches;
-    geor1.open = (index) => open(index, [index], true);
-    byId("title").textContent = document.title = data.title;
-    state.task = (data.columns.task || []).includes(0) ? 0 : 1;
-    setUpMap();
-    buildSlider();
-    enter();
-    byId("status").dataset.ready = "true";
-    window.addEventListener("error", report);
-  };
+  /* Leaflet takes attributions as markup. */
+  geor1.escaped = (text) => text.replace(/[&<>"']/g, (sign) => "&#" + sign.charCodeAt(0) + ";");
 })();
