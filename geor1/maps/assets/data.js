@@ -19,6 +19,9 @@
     return node;
   };
 
+  /* Follow an element's size, a frame later: drawing within the observation would make it observe itself. */
+  geor1.onResize = (node, action) => new ResizeObserver(() => requestAnimationFrame(action)).observe(node);
+
   geor1.number = (value, digits) =>
     value.toLocaleString("en-GB", { maximumFractionDigits: digits === undefined ? 0 : digits });
 

@@ -23,8 +23,9 @@
     root.append(table, note);
 
     function figures(model) {
-      const of = [];
-      for (const i of state.anyModel) if (data.col.model[i] === model && state.inside(i)) of.push(i);
+      const of = [], pair = state.get("compare");
+      if (pair) { if (pair.includes(model)) for (const i of state.inWindow) of.push(model === pair[0] ? i : state.partner[i]); }
+      else for (const i of state.anyModel) if (data.col.model[i] === model && state.inside(i)) of.push(i);
       if (state.get("task") === 1) {
         const right = of.reduce((sum, i) => sum + (data.outcome(i) === "right"), 0), ci = geor1.stats.wilson(right, of.length);
         return { n: of.length, cells: [of.length ? geor1.percent(right / of.length) : "–"],
@@ -89,7 +90,7 @@
 
       function draw() {
         const hidden = state.get(key), counts = facet.counts, used = [...facet.values.keys()].filter((k) => counts[k] || hidden.has(k));
-        box.hidden = used.length < 2 && !hidden.size;
+        box.hidden = (used.length < 2 && !hidden.size) || (state.get("compare") !== null && geor1.ofAnswers(facet.name));
         hint.textContent = hidden.size ? used.filter((k) => !hidden.has(k)).length + " of " + used.length + " shown" : String(used.length);
         box.classList.toggle("active", hidden.size > 0);
         if (box.hidden || !box.open) return;

@@ -41,7 +41,7 @@
       this.state.on((changed) => this.follow(changed));
       this.follow(new Set([...Object.keys(this.state.values), "rows", "window"]));
       this.map.on("moveend", () => this.readWindow());
-      new ResizeObserver(() => this.map.invalidateSize({ animate: false })).observe(this.map.getContainer());
+      geor1.onResize(this.map.getContainer(), () => this.map.invalidateSize({ animate: false }));
       window.addEventListener("error", () => this.report());
     }
 
@@ -142,7 +142,14 @@
       if (task === 0)
         this.select("threshold", data.header.thresholds_km.map((km) => [km, geor1.number(km) + " km"]), state.get("threshold"),
           (value) => state.set({ threshold: Number(value) }));
-      if (focused) byId("selects").querySelector('select[name="' + focused + '"]')?.focus();
+      if (task === 0 && state.get("view") === "points" && !state.get("compare")) {
+        const label = geor1.element("label"), box = geor1.element("input");
+        Object.assign(box, { type: "checkbox", name: "arcs", checked: state.get("arcs") });
+        box.addEventListener("change", () => state.set({ arcs: box.checked }));
+        label.append(geor1.element("span", "", "arcs"), box);
+        byId("selects").append(label);
+      }
+      if (focused) byId("selects").querySelector('[name="' + focused + '"]')?.focus();
     }
 
     colours() {
@@ -194,7 +201,7 @@
 
     showLimits() {
       const low = this.state.get("kmMin"), high = this.state.get("kmMax");
-      byId("error").hidden = this.state.get("task") === 1;
+      byId("error").hidden = this.state.get("task") === 1 || this.state.get("compare") !== null;
       byId("least").value = low > 0 ? 100 * geor1.toShare(low) : 0;
       byId("most").value = high < Infinity ? 100 * geor1.toShare(high) : 100;
       byId("limits").textContent = low <= 0 && high === Infinity ? "any"
@@ -255,7 +262,7 @@
       if (has("theme")) this.applyTheme();
       if (has("tab")) this.showTab();
       if (has("task", "condition", "view", "compare", "colour", "threshold", "metric", "rotation")) this.buildSelects();
-      if (has("task", "kmMin", "kmMax")) this.showLimits();
+      if (has("task", "kmMin", "kmMax", "compare")) this.showLimits();
       if (has("rows", "colour", "theme", "compare")) this.layer.recolour();
       if (has("rows", "colour", "theme", "compare", "view", "arcs", "threshold")) this.layer.draw();
       else if (has("selected")) this.layer.redraw();
@@ -269,12 +276,13 @@
       const { state, data, layer } = this, status = byId("status"), shown = state.shown, number = geor1.number;
       let placed = 0;
       for (const i of shown) placed += data.hasTruth(i) || data.hasGuess(i) ? 1 : 0;
-      let text = number(shown.length) + " of " + number(data.n) + (state.get("compare") ? " items compared" : " samples shown");
+      let text = state.get("compare") ? number(shown.length) + " items compared" : number(shown.length) + " of " + number(data.n) + " samples shown";
       if (shown.length > placed) text += ", " + number(shown.length - placed) + " without a position (listed only)";
       if (state.inWindow.length < shown.length) text += ", " + number(state.inWindow.length) + " in the map's window";
       status.textContent = text;
       Object.assign(status.dataset, { drawn: placed, visible: shown.length, window: state.inWindow.length, total: data.n, errors: geor1.errors.length });
       const notes = [], header = data.header;
+      if (state.get("compare")) notes.push("in a comparison, filters on answers and errors rest: they would choose by one model's answers");
       if (layer.arcsLeft) notes.push("arcs of the " + number(layer.drawnArcs) + " largest errors, " + number(layer.arcsLeft) + " left out");
       if (header.left_out) notes.push(number(header.left_out) + " pictures left out");
       if (header.missing) notes.push(number(header.missing) + " pictures unreadable");

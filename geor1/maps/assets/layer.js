@@ -123,7 +123,7 @@
       let all = 0;
       for (const i of this.byRank)
         if (mask[i] && !isNaN(this.tx[i]) && !isNaN(this.gx[i])) { all++; if (chosen.length < geor1.MAX_ARCS) chosen.push(i); }
-      const alpha = Math.max(0.06, Math.min(0.75, 14 / Math.sqrt(chosen.length + 1))), tones = paint.palette.map((entry) => geor1.rgb(paint.arc || entry.colour));
+      const alpha = all > chosen.length ? 0.07 : Math.max(0.12, Math.min(0.75, 14 / Math.sqrt(chosen.length + 1))), tones = paint.palette.map((entry) => geor1.rgb(paint.arc || entry.colour));
       for (const i of chosen.reverse()) this._lines(this._arc(i), frame, tones[paint.classes[i]], alpha);
       this.drawnArcs = chosen.length;
       this.arcsLeft = all - chosen.length;
@@ -181,14 +181,15 @@
         const cx = Math.floor((frame.ox + frame.scale * u) / cell), cy = Math.floor((frame.oy + frame.scale * v) / cell);
         if (cx >= 0 && cy >= 0 && cx < w && cy < h) grid[cy * w + cx]++;
       }
-      for (let pass = 0; pass < 3; pass++) grid = geor1.boxBlur(grid, w, h, 2);
+      for (let pass = 0; pass < 4; pass++) grid = geor1.boxBlur(grid, w, h, 2);
       const image = new ImageData(w, h), ramp = geor1.ramp(this.dark).map(geor1.rgb);
       let top = 0;
       for (const value of grid) top = Math.max(top, value);
       for (let p = 0; p < grid.length; p++) {
         if (grid[p] <= 1e-6) continue;
-        const share = Math.sqrt(grid[p] / top), tone = ramp[Math.min(5, Math.floor(share * 6))];
-        image.data.set([...tone, Math.round(255 * Math.min(0.85, 0.25 + 3 * share))], 4 * p);
+        const share = Math.sqrt(grid[p] / top), k = Math.min(4, Math.floor(share * 5)), u = 5 * share - k;
+        for (let part = 0; part < 3; part++) image.data[4 * p + part] = ramp[k][part] * (1 - u) + ramp[k + 1][part] * u;
+        image.data[4 * p + 3] = 255 * Math.min(0.85, 2.5 * share);
       }
       const small = document.createElement("canvas");
       small.width = w; small.height = h;

@@ -66,7 +66,7 @@
   geor1.legendOf = function (data, state, paint) {
     const colours = data.header.colours, geolocation = state.get("task") === 0;
     if (state.get("compare")) return paint.palette.map((entry, k) => ({ ...entry, kind: paint.shapes[k] }));
-    if (!geolocation && state.get("colour") === "outcome")
+    if (!geolocation && state.get("colour") === "outcome" && state.get("view") === "points")
       return [["circle", colours.right, "right tile chosen"], ["cross", colours.wrong, "wrong tile"], ["square", colours.unusable, "unusable"]]
         .map(([kind, colour, label]) => ({ kind, colour, label }));
     const used = new Set();
@@ -74,6 +74,7 @@
     const classes = paint.palette.map((entry, k) => ({ ...entry, k })).filter((entry) => used.has(entry.k));
     const shapes = geolocation ? [["circle", paint.own ? "" : colours.truth, "truth"], ["diamond", paint.own || state.get("colour") === "model" ? "" : colours.prediction, "prediction"],
       ["square", colours.unusable, "truth, answer unusable"]] : [["circle", "", "right"], ["cross", "", "wrong"], ["square", "", "unusable"]];
+    if (state.get("view") !== "points") return classes.map((entry) => ({ ...entry, kind: "swatch" }));
     return [...shapes.map(([kind, colour, label]) => ({ kind, colour: colour || colours.unusable, label })),
       ...(state.get("colour") === "outcome" ? [] : classes.map((entry) => ({ ...entry, kind: "swatch" })))];
   };

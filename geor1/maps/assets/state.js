@@ -4,6 +4,8 @@
   const TASK_OF_FILTER = ["kmMin", "kmMax"];
   const FILTERS = ["task", "condition", "rotation", "search", "compare", ...TASK_OF_FILTER];
 
+  const OF_ANSWERS = ["model", "outcome", "status"]; // filters of answers; a comparison takes filters of items only
+
   const DEFAULTS = {
     task: 0, condition: 0, rotation: 0, kmMin: 0, kmMax: Infinity, search: "", view: "points", colour: "outcome", arcs: true,
     threshold: 25, metric: "median", follow: true, selected: -1, sort: "rank", descending: false, compare: null, tab: "table",
@@ -82,11 +84,11 @@
       this.partner = pairs && pairs.partner;
       this.verdicts = pairs && pairs.verdicts;
       const hits = values.search ? geor1.matches(data, values.search) : null;
-      const low = values.kmMin, high = values.kmMax, limited = values.task === 0 && (low > 0 || high < Infinity);
+      const low = values.kmMin, high = values.kmMax, limited = values.task === 0 && !pairs && (low > 0 || high < Infinity);
       for (const facet of facets) {
         facet.deny.fill(0);
         facet.counts.fill(0);
-        if (facet.name === "model" && pairs) continue; // the pair decides
+        if (pairs && OF_ANSWERS.includes(facet.name)) continue; // else the pairs would be chosen by one model's answers
         for (const k of values["facet:" + facet.name]) facet.deny[k] = 1;
       }
       const codes = facets.map((facet) => facet.codes), deny = facets.map((facet) => facet.deny), counts = facets.map((facet) => facet.counts);
@@ -128,6 +130,8 @@
       this.inWindow = this.window && this.values.follow ? this.shown.filter((i) => this.inside(i)) : this.shown;
     }
   };
+
+  geor1.ofAnswers = (name) => OF_ANSWERS.includes(name);
 
   geor1.isDark = function (theme) {
     return theme === "dark" || (theme === "auto" && window.matchMedia("(prefers-color-scheme: dark)").matches);
