@@ -2,14 +2,7 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import html
 import json
-import os
-import re
-import shutil
-import subprocess
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -17,30 +10,17 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Browser, sync_playwright
 
+from geor1.maps.chromium import find_chromium, launch
 from geor1.records import Prediction
 
 SQUARE = [[[0.0, 0.0], [20.0, 0.0], [20.0, 20.0], [0.0, 20.0], [0.0, 0.0]]]
-FLAGS = [
-    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic",
-    "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync",
-    "--disable-dev-shm-usage", "--enable-logging=stderr", "--force-prefers-reduced-motion", "--window-size=1200,800",
-    "--virtual-time-budget=2000", "--dump-dom",
-    "--host-resolver-rules=MAP * ~NOTFOUND",
-]  # fmt: skip
-
-
-CHROMIUM_FLAGS = [flag for flag in FLAGS if flag.startswith(("--no-", "--disable-"))]
-
-
 @pytest.fixture(scope="session")
 def browser():
     """One headless Chromium for all tests; they are skipped, saying so, where none is installed."""
-    names = ("chromium", "chromium-browser", "google-chrome")
-    chromium = next((path for name in names if (path := shutil.which(name))), None)
-    if chromium is None:
+    if find_chromium() is None:
         pytest.skip("no Chromium here (Debian: apt-get install chromium): the page was not opened in a browser")
     with sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=chromium, args=CHROMIUM_FLAGS)
+        opened = launch(playwright)
         yield opened
         opened.close()
 
@@ -167,48 +147,3 @@ def pictures(tmp_path) -> Path:
         image = Image.new("RGB", size, (40 * index, 255 - 40 * index, 90))
         image.save(folder / "images" / f"{name}.png", exif=exif if name == "g" else b"")
     return folder
-
-
-@pytest.fixture
-def browse(tmp_path):
-    """Open a page in headless Chromium, run a script in it, give back the DOM and the console's lines."""
-    names = ("chromium", "chromium-browser", "google-chrome")
-    chromium = next((path for name in names if (path := shutil.which(name))), None)
-    if chromium is None:
-        pytest.skip("no Chromium here (Debian: apt-get install chromium): the page was not opened in a browser")
-
-    def run(page: Path, script: str = "") -> tuple[str, list[str]]:
-        if script:
-            page = _with_script(page, script)
-        profile = tmp_path / f"profile-{len(list(tmp_path.iterdir()))}"
-        command = [chromium, *FLAGS, f"--user-data-dir={profile}", page.as_uri()]
-        environment = {**os.environ, "HOME": str(tmp_path)}
-        done = subprocess.run(command, capture_output=True, timeout=90, env=environment, check=False)
-        assert done.returncode == 0, done.stderr.decode("utf-8", "replace")[-2000:]
-        console = [line for line in done.stderr.decode("utf-8", "replace").splitlines() if "CONSOLE" in line]
-        return done.stdout.decode("utf-8", "replace"), console
-
-    return run
-
-
-def _with_script(page: Path, script: str) -> Path:
-    """A copy of the page with one more script, admitted by its hash; what it returns lands in #probe as JSON."""
-    script = (
-        "{const probe = document.createElement('pre'); probe.id = 'probe'; "
-        f"probe.textContent = JSON.stringify((() => {{ {script} }})()); document.body.append(probe);}}"
-    )
-    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    text = page.read_text(encoding="utf-8").replace("script-src ", f"script-src 'sha256-{digest}' ", 1)
-    copy = page.with_name(f"probe-{page.name}")
-    copy.write_text(text + f"<script>{script}</script>", encoding="utf-8")
-    return copy
-
-
-@pytest.fixture
-def probed():
-    """Read back what a probing script returned."""
-
-    def read(dom: str):
-        return json.loads(html.unescape(re.search(r'<pre id="probe">(.*?)</pre>', dom, re.DOTALL).group(1)))
-
-    return read

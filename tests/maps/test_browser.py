@@ -1,119 +1,242 @@
-"""The page in a real browser, offline: it draws, filters, opens cards, and nothing hostile runs."""
+"""The page in a real browser, offline: it draws, filters, follows the map and the keyboard, and nothing hostile runs."""
 
 from __future__ import annotations
 
 import itertools
-import re
 
+import numpy as np
 import pytest
 
 from geor1.geodesy import great_circle_points
 from geor1.maps.inspector import build_map, save_map
 from geor1.records import Prediction
 
-STATUS = """
-const status = document.getElementById("geor1-status");
-const read = () => [Number(status.dataset.drawn), Number(status.dataset.visible), Number(status.dataset.total)];
-const change = (box, value) => { if (typeof value === "boolean") box.checked = value; else box.value = value;
-  box.dispatchEvent(new Event(box.type === "range" ? "input" : "change")); };
-const mark = (text) =>
-  [...document.querySelectorAll("#geor1-marks button")].find((b) => b.textContent === text).click();
-const card = () => [...document.querySelectorAll(".card")].pop(); // an older one may still be fading out
-const rows = () => [...document.querySelectorAll("#geor1-worst button")];
-"""
+READY = '#geor1-status[data-ready="true"]'
 
 
 @pytest.fixture
-def saved(tmp_path, outlines):
-    def save(predictions, **options):
-        return save_map(build_map(list(predictions), outlines=outlines, **options), tmp_path / "map.html")
+def opened(tmp_path, outlines, open_page):
+    """Build, save and open a page of predictions; wait until it has drawn."""
 
-    return save
+    def run(predictions, *, width=1280, height=800, dark=False, fragment="", **options):
+        path = save_map(build_map(list(predictions), outlines=outlines, **options), tmp_path / "map.html")
+        page = open_page(path, width=width, height=height, dark=dark, fragment=fragment)
+        page.wait_for_selector(READY)
+        return page
 
-
-def status_of(dom: str) -> dict[str, str]:
-    tag = re.search(r'<output id="geor1-status"([^>]*)>([^<]*)<', dom)
-    return dict(re.findall(r'data-(\w+)="([^"]*)"', tag.group(1))) | {"text": tag.group(2)}
-
-
-def test_the_page_loads_and_says_what_it_drew(browse, saved, geolocation, pairing, pictures):
-    predictions = [geolocation(item_id=f"g{i}") for i in range(7)] + [
-        geolocation(truth=None, item_id="lost", guess=None)
-    ]
-    dom, console = browse(saved([*predictions, pairing()], title="Errors <of> 9 & more", images_dir=pictures))
-    status = status_of(dom)
-    assert console == []
-    assert (status["drawn"], status["visible"], status["total"]) == ("7", "8", "9")
-    assert status["errors"] == "0" and status["ready"] == "true"
-    assert status["text"] == "7 of 9 samples drawn, 1 without a position (listed only)"
-    assert "<title>Errors &lt;of&gt; 9 &amp; more</title>" in dom
+    return run
 
 
-def test_filters_count_right(browse, probed, saved, geolocation, pairing):
+def counts(page) -> tuple[int, int, int]:
+    """Drawn, visible and all samples, as the page says."""
+    return tuple(int(page.get_attribute("#geor1-status", f"data-{name}")) for name in ("drawn", "visible", "total"))
+
+
+def shown(page) -> list[int]:
+    return page.evaluate("[...geor1.state.shown]")
+
+
+@pytest.fixture
+def mixed(geolocation, pairing):
+    """Three far, four near and one unusable geolocation of two models, and three pairing samples."""
     far = [geolocation(item_id=f"f{i}", guess=(-10.0, -160.0)) for i in range(3)]
     near = [geolocation(item_id=f"n{i}", guess=(10.0, 20.5), model="base") for i in range(4)]
-    none = [geolocation(item_id="u", guess=None)]
     pairs = [pairing("A", "B"), pairing("B", "B"), pairing("C", "C", condition="blind")]
-    script = (
-        STATUS
-        + """
-      const results = [read()];
-      mark("≥ 2,500"); results.push(read());
-      mark("all"); results.push(read());
-      change(document.querySelectorAll("#geor1-models input")[1], false); results.push(read());
-      change(document.querySelectorAll("#geor1-outcomes input")[1], false); results.push(read());
-      change(document.querySelector("select[name=task]"), "1"); results.push(read());
-      change(document.querySelector("select[name=condition]"), "1"); results.push(read());
-      return results;
-    """
-    )
-    dom, console = browse(saved(far + near + none + pairs), script)
-    assert console == []
-    assert probed(dom) == [[8, 8, 11], [3, 3, 11], [8, 8, 11], [4, 4, 11], [3, 3, 11], [2, 2, 11], [1, 1, 11]]
+    return [*far, *near, geolocation(item_id="u", guess=None), *pairs]
 
 
-def test_worst_first_and_the_card(browse, probed, saved, geolocation, pairing, pictures):
-    predictions = [
-        geolocation(item_id="near", images=("images/g.png",)),
-        geolocation(item_id="far", guess=(-10.0, -160.0), images=("images/g.png",), raw="I <b>see</b> sand"),
-        geolocation(item_id="far", guess=(12.0, 22.0), model="base"),
-    ]
-    script = (
-        STATUS
-        + """
-      rows()[0].click();
-      const images = [...card().querySelectorAll("img")];
-      return { listed: rows().length, verdict: card().querySelector(".verdict").textContent,
-        reasoning: card().querySelector(".reasoning").textContent, text: card().textContent,
-        images: images.map((image) => image.src.slice(0, 22)), bold: card().querySelectorAll("b").length,
-        others: [...card().querySelectorAll(".others button")].map((b) => b.textContent) };
-    """
-    )
-    dom, console = browse(saved(predictions, images_dir=pictures), script)
-    card = probed(dom)
-    assert console == []
-    assert card["listed"] == 3
-    assert card["verdict"] == "20,015 km off"  # antipodes: half of 2 pi 6371 km
-    assert card["reasoning"] == "I <b>see</b> sand" and card["bold"] == 0
-    assert card["images"] == ["data:image/jpeg;base64"]
-    assert "accuracy 0.5 · format 1" in card["text"]
-    assert len(card["others"]) == 1 and card["others"][0].startswith("base: 3")
+def test_the_page_says_what_it_drew_and_asks_nobody(opened, geolocation, pairing, pictures):
+    predictions = [geolocation(item_id=f"g{i}") for i in range(7)]
+    predictions += [geolocation(truth=None, item_id="lost", guess=None), pairing()]
+    page = opened(predictions, title="Errors <of> 9 & more", images_dir=pictures)
+    assert counts(page) == (7, 8, 9)
+    assert page.inner_text("#geor1-status") == "8 of 9 samples shown, 1 without a position (listed only)"
+    assert page.title() == "Errors <of> 9 & more" == page.inner_text("#geor1-title")
+    assert page.errors == [] and page.requests == []
+    assert page.get_attribute("#geor1-status", "data-errors") == "0"
 
 
-def test_clicking_the_map_opens_what_lies_there(browse, probed, saved, pairing):
-    script = (
-        STATUS
-        + """
-      const map = map_inspector, point = map.latLngToContainerPoint([-33.9, 151.2]);
-      map.fire("click", { containerPoint: point, latlng: map.containerPointToLatLng(point) });
-      const first = card().querySelector(".verdict").textContent;
-      const pager = card().querySelector(".pager").textContent;
-      card().querySelectorAll(".pager button")[1].click();
-      return [first, pager, card().querySelector(".verdict").textContent];
-    """
-    )
-    dom, _ = browse(saved([pairing("A", "B"), pairing("B", "B", model="grpo")]), script)
-    assert probed(dom) == ["chose A, right B", "‹1 of 2 samples here›", "B is right"]
+def test_every_filter_counts_right(opened, mixed):
+    page = opened(mixed)
+    assert counts(page) == (8, 8, 11)
+    page.click("#geor1-marks button:has-text('≥ 2,500')")
+    assert counts(page)[1] == 3 and page.inner_text("#geor1-limits") == "≥ 2,500 km"
+    page.click("#geor1-marks button:has-text('all')")
+    page.locator("#geor1-most").fill("55")  # 0.1 km * (20015.1 / 0.1)^0.55 = 82 km
+    assert counts(page)[1] == 4
+    page.click("#geor1-reset")
+    assert counts(page)[1] == 8
+    page.locator("#geor1-models input").nth(1).uncheck()  # base
+    assert counts(page)[1] == 4
+    page.locator(".facet:has(.facet-name:text-is('outcome')) summary").click()
+    page.locator(".facet-line:has-text('unusable') input").uncheck()
+    assert counts(page)[1] == 3
+    page.locator(".facet-row:has-text('unusable') .only").click()
+    assert counts(page)[1] == 1
+    page.select_option("select[name=task]", "1")
+    assert counts(page)[1] == 2 and page.is_hidden("#geor1-error")
+    page.select_option("select[name=condition]", "1")
+    assert counts(page)[1] == 1
+    assert page.errors == []
+
+
+def test_facets_count_what_each_value_would_show(opened, geolocation):
+    rows = [geolocation(item_id=f"i{i}", true_country=("Chad", "Japan")[i % 2], truth=(5.0 + i, 10.0)) for i in range(6)]
+    slices = {"weather": {f"i{i}": ("sun", "rain")[i // 3] for i in range(6)}}
+    page = opened(rows, slices=slices)
+    rain = page.evaluate("""() => { const f = geor1.state.facet("slice:0"), k = f.values.indexOf("rain");
+        geor1.state.set({"facet:slice:0": new Set([k])}); const country = geor1.state.facet("country");
+        return [[...geor1.state.shown], Object.fromEntries(country.values.map((name, k) => [name, country.counts[k]])),
+                Object.fromEntries(f.values.map((name, k) => [name, f.counts[k]]))]; }""")
+    assert rain[0] == [0, 1, 2]
+    assert {name: n for name, n in rain[1].items() if n} == {"Chad": 2, "Japan": 1}
+    assert {name: n for name, n in rain[2].items() if n} == {"sun": 3, "rain": 3}
+
+
+def test_the_table_of_models_equals_python(opened, geolocation):
+    rng = np.random.default_rng(3)
+    rows, errors = [], {"a": [], "b": []}
+    for i in range(60):
+        model, lon = "ab"[i % 2], float(rng.uniform(0, 40))
+        lost = i % 10 == 0
+        rows.append(geolocation(model=model, item_id=f"i{i}", truth=(0.0, 0.0), guess=None if lost else (0.0, lon)))
+        errors[model].append(np.inf if lost else lon * 2 * np.pi * 6371 / 360)
+    page = opened(rows)
+    page.select_option("select[name=threshold]", "2500")
+    for index, model in enumerate("ab"):
+        cells = page.locator("#geor1-models tr").nth(index + 1).locator("td").all_inner_texts()
+        assert cells[0].strip() == model and cells[1] == "30"
+        assert float(cells[2].replace(",", "").removesuffix(" km")) == pytest.approx(np.median(errors[model]), abs=0.5)
+        share = np.mean(np.array(errors[model]) <= 2500)
+        assert cells[3] == f"{100 * share:.1f} %"
+
+
+def test_the_window_of_the_map_cuts_the_lists(opened, geolocation):
+    page = opened([geolocation(item_id=f"i{i}", truth=(10.0, -150.0 + 30 * i), guess=(0.0, 0.0)) for i in range(11)])
+    page.evaluate("geor1.page.map.setView([10, 0], geor1.page.home + 2, {animate: false})")
+    seen = page.evaluate("[[...geor1.state.inWindow], geor1.page.map.getBounds()]")
+    west, east = seen[1]["_southWest"]["lng"], seen[1]["_northEast"]["lng"]
+    assert seen[0] == [i for i in range(11) if west <= -150 + 30 * i <= east] and 0 < len(seen[0]) < 11
+    assert page.get_attribute("#geor1-status", "data-window") == str(len(seen[0]))
+    page.uncheck("#geor1-follow")
+    assert page.get_attribute("#geor1-status", "data-window") == "11"
+
+
+def pixels(page) -> int:
+    """Painted pixels of the sample layer."""
+    return page.evaluate("""() => { const c = geor1.page.layer._container;
+        return c.getContext("2d").getImageData(0, 0, c.width, c.height).data.filter((v, i) => i % 4 === 3 && v > 0).length }""")
+
+
+def test_every_view_paints_its_own(opened, mixed):
+    page = opened(mixed)
+    painted = {}
+    for key, view in zip("1234", ("points", "clusters", "heat", "countries"), strict=True):
+        page.keyboard.press(key)
+        assert page.evaluate("geor1.state.get('view')") == view
+        painted[view] = pixels(page)
+    assert painted["points"] > 500 and painted["clusters"] > 300 and painted["heat"] > 300 and painted["countries"] == 0
+    page.keyboard.press("1")
+    page.uncheck("input[name=arcs]")
+    assert pixels(page) < painted["points"] - 300
+    clusters = page.evaluate("""() => { geor1.state.set({view: "clusters"});
+        return geor1.page.layer.clusters.map((c) => c.n).sort((a, b) => a - b) }""")
+    assert sum(clusters) == 8
+    assert page.errors == []
+
+
+def test_colours_fit_what_they_stand_for(opened, geolocation, pairing):
+    rows = [geolocation(item_id=f"i{k}", truth=(0.0, 0.0), guess=(0.0, lon)) for k, lon in enumerate((0.1, 1.0, 5.0, 15.0, 50.0))]
+    page = opened([*rows, geolocation(item_id="u", guess=None)])
+    page.select_option("select[name=colour]", "threshold")
+    labels = page.evaluate("[...geor1.state.shown].map((i) => geor1.page.layer.paint.palette[geor1.page.layer.paint.classes[i]].label)")
+    assert labels == ["1–25 km", "25–200 km", "200–750 km", "750–2,500 km", "> 2,500 km", "no distance"]
+    page.select_option("select[name=colour]", "reward:0")
+    assert "reward" not in page.inner_text("#geor1-legend") and page.errors == []
+
+
+def test_keys(opened, mixed):
+    page = opened(mixed)
+    page.keyboard.press("j")
+    first = page.evaluate("geor1.state.get('selected')")
+    assert first == page.evaluate("geor1.tableOrder(geor1.data, geor1.state)[0]") and page.is_visible("#geor1-card")
+    page.keyboard.press("ArrowDown")
+    second = page.evaluate("geor1.state.get('selected')")
+    assert second == page.evaluate("geor1.tableOrder(geor1.data, geor1.state)[1]") != first
+    page.keyboard.press("k")
+    assert page.evaluate("geor1.state.get('selected')") == first
+    page.keyboard.press("Escape")
+    assert page.is_hidden("#geor1-card")
+    page.keyboard.press("/")
+    assert page.evaluate("document.activeElement.type") == "search"
+    page.keyboard.type("f1")  # letters typed into the search are no commands
+    page.wait_for_function("geor1.state.get('search') === 'f1'")
+    assert counts(page)[1] == 1
+    page.keyboard.press("Escape")
+    page.evaluate("document.activeElement.blur()")
+    page.keyboard.press("t")
+    assert page.evaluate("[geor1.state.get('theme'), document.documentElement.dataset.theme]") == ["light", "light"]
+    page.keyboard.press("?")
+    assert page.is_visible("#geor1-help") and "next sample" in page.inner_text("#geor1-help")
+    page.keyboard.press("Escape")
+    assert page.is_hidden("#geor1-help") and page.errors == []
+
+
+def test_the_map_is_clicked(opened, geolocation, pairing):
+    page = opened([pairing("A", "B"), pairing("B", "B", model="grpo"), geolocation(truth=None, guess=(0.0, 0.0))])
+    page.select_option("select[name=task]", "1")
+    box = page.locator(".folium-map").bounding_box()
+    at = page.evaluate("(() => { const p = geor1.page.map.latLngToContainerPoint([-33.9, 151.2]); return [p.x, p.y]; })()")
+    seen = []
+    for _ in range(3):
+        page.mouse.click(box["x"] + at[0], box["y"] + at[1])
+        seen.append(page.evaluate("geor1.state.get('selected')"))
+    assert sorted(seen[:2]) == [0, 1] and seen[2] == seen[0]  # the two of the spot in turn
+
+
+@pytest.mark.parametrize(("dark", "paper"), [(False, "rgb(255, 255, 255)"), (True, "rgb(22, 28, 33)")])
+def test_the_system_s_colours_are_followed(opened, mixed, dark, paper):
+    page = opened(mixed, dark=dark)
+    assert page.evaluate("getComputedStyle(document.body).backgroundColor") == paper
+    page.emulate_media(color_scheme="light" if dark else "dark")
+    assert page.evaluate("document.documentElement.dataset.theme") == ("light" if dark else "dark")
+
+
+def test_a_phone_s_width_and_print(opened, mixed):
+    page = opened(mixed, width=390, height=800)
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    boxes = {name: page.locator(name).bounding_box() for name in (".folium-map", "#geor1-panel", "#geor1-dock")}
+    assert boxes[".folium-map"]["y"] < boxes["#geor1-panel"]["y"] < boxes["#geor1-dock"]["y"]
+    page.evaluate("geor1.state.set({selected: 0})")
+    card = page.locator("#geor1-card").bounding_box()
+    assert card["x"] == 0 and card["width"] == 390 and card["y"] + card["height"] == 800
+    page.emulate_media(media="print")
+    assert page.is_hidden("#geor1-selects") and page.is_visible("#geor1-title") and page.is_visible("#geor1-legend")
+
+
+def test_everything_can_be_reached_by_tab(opened, mixed):
+    page = opened(mixed)
+    reached = set()
+    for _ in range(60):
+        page.keyboard.press("Tab")
+        reached.add(page.evaluate("document.activeElement.id || document.activeElement.name || document.activeElement.className"))
+    assert {"geor1-skip", "geor1-theme", "task", "colour", "geor1-least", "geor1-most", "geor1-reset"} <= reached
+    names = page.evaluate("""[...document.querySelectorAll("button, input, select")].filter((n) => n.checkVisibility())
+        .filter((n) => !(n.textContent.trim() || n.ariaLabel || n.title || n.labels?.length || n.placeholder)).map((n) => n.outerHTML)""")
+    assert names == []  # nothing without a name
+
+
+def test_contrast_of_the_text(opened, mixed):
+    """WCAG 2.1 AA: 4.5 to 1 for text, in both themes."""
+    luminance = """(value) => { const c = value.match(/[\\d.]+/g).map(Number).slice(0, 3).map((v) => v / 255)
+        .map((v) => v <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4); return 0.2126 * c[0] + 0.7152 * c[1] + 0.0722 * c[2]; }"""
+    for dark in (False, True):
+        page = opened(mixed, dark=dark)
+        ratios = page.evaluate(f"""() => {{ const lum = {luminance}, root = getComputedStyle(document.documentElement), probe = document.createElement("i");
+            document.body.append(probe); const of = (name) => {{ probe.style.color = root.getPropertyValue(name); return lum(getComputedStyle(probe).color); }};
+            return ["--ink", "--soft", "--truth", "--prediction", "--error", "--unusable", "--focus"].map((name) => {{
+              const a = of(name), b = of("--paper"); return [name, (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05)]; }}); }}""")
+        assert all(ratio >= 4.5 for _, ratio in ratios), ratios
 
 
 ARCS = [
@@ -122,10 +245,9 @@ ARCS = [
 ]  # fmt: skip
 
 
-def test_arcs_are_great_circles_that_survive_the_antimeridian(browse, probed, saved, geolocation):
-    script = f"return {[list(arc) for arc in ARCS]}.map((arc) => geor1.arc(...arc));"
-    dom, _ = browse(saved([geolocation()]), script)
-    for (lat1, lon1, lat2, lon2), pieces in zip(ARCS, probed(dom), strict=True):
+def test_arcs_are_great_circles_that_survive_the_antimeridian(opened, geolocation):
+    found = opened([geolocation()]).evaluate(f"{[list(arc) for arc in ARCS]}.map((arc) => geor1.arc(...arc))")
+    for (lat1, lon1, lat2, lon2), pieces in zip(ARCS, found, strict=True):
         flat = [[(piece[i], piece[i + 1]) for i in range(0, len(piece), 2)] for piece in pieces]
         assert flat[0][0] == (lon1, lat1) and flat[-1][-1] == (lon2, lat2)
         for points in flat:
@@ -141,39 +263,66 @@ def test_arcs_are_great_circles_that_survive_the_antimeridian(browse, probed, sa
             assert piece[-1][1] == pytest.approx(ours_piece[-1, 0], abs=1e-6)  # the same crossing, degrees north
 
 
-def test_nothing_hostile_runs(browse, probed, saved, geolocation, pairing, pictures):
-    texts = [
-        "</script><script>document.title='pwned'</script>", "<img src=x onerror=\"document.title='pwned'\">",
-        "javascript:document.title='pwned'", "{{ 7 * 7 }}{% for %}", "\u202eevil\u2066 \x00 \ud800",
-        "<svg/onload=document.title='pwned'>",
-    ]  # fmt: skip
+def test_what_is_left_out_is_said(opened, geolocation):
+    rows = [geolocation(item_id=f"i{i}", guess=(i % 60, i % 170)) for i in range(30)]
+    page = opened(rows)
+    page.evaluate("geor1.MAX_ARCS = 10; geor1.page.layer.draw(); geor1.page.report()")
+    assert page.inner_text("#geor1-notes") == "arcs of the 10 largest errors, 20 left out"
+    errors = page.evaluate("[...geor1.page.layer.arcs.keys()].map((i) => geor1.data.col.km[i])")
+    assert len(errors) == 30  # drawn once in full before
+
+
+HOSTILE = [
+    "</script><script>document.title='pwned'</script>", "<img src=x onerror=\"document.title='pwned'\">",
+    "javascript:document.title='pwned'", "{{ 7 * 7 }}{% for %}", "\u202eevil\u2066 \x00 \ud800 \udfff",
+    "<svg/onload=document.title='pwned'>", "' onmouseover='document.title=\"pwned\"", "x" * 1_000_000,
+]  # fmt: skip
+
+
+def test_nothing_hostile_runs(opened, geolocation, pairing, pictures):
     predictions: list[Prediction] = []
-    for text in texts:
-        fields = {"model": text, "item_id": text, "raw": text, "city": text, "true_city": text, "rewards": {text: 1.0}}
+    slices = {text: {other: text for other in HOSTILE} for text in HOSTILE[:3]}
+    for text in HOSTILE:
+        fields = {
+            "model": text, "item_id": text, "raw": text, "city": text, "true_city": text, "true_country": text,
+            "rewards": {text: 1.0}, "error": text,
+        }  # fmt: skip
         predictions += [geolocation(**fields), geolocation(guess=None, status=text, images=(text,), **fields)]
         predictions.append(pairing(choice=text, answer=text, **fields))
-    script = (
-        STATUS
-        + """
-      const seen = [];
-      for (const button of rows()) { button.click(); seen.push(card().querySelector(".reasoning").textContent); }
-      const foreign = document.querySelectorAll("img:not([src^='data:image/'])").length;
-      return { seen, title: document.title, foreign };
-    """
-    )
-    dom, console = browse(saved(predictions, images_dir=pictures), script)
-    result = probed(dom)
-    assert console == []
-    assert result["title"] == "Where the model errs" and result["foreign"] == 0
-    assert set(texts[:4]) <= set(result["seen"]) and len(result["seen"]) == 12
-    assert status_of(dom)["errors"] == "0"
+    page = opened(predictions, images_dir=pictures, slices=slices)
+    for task in ("0", "1"):
+        page.select_option("select[name=task]", task)
+        for view in "1234":
+            page.keyboard.press(view)
+        for tab in ("charts", "compare", "table"):
+            page.click(f"#geor1-tab-{tab}")
+        for facet in page.locator(".facet summary").all():
+            if facet.is_visible():
+                facet.click()
+        for _ in range(len(predictions)):
+            page.evaluate("document.activeElement.blur()")
+            page.keyboard.press("j")
+            assert page.is_visible("#geor1-card")
+    assert page.title() == "Where the model errs"
+    assert page.evaluate("document.querySelectorAll(\"img:not([src^='data:image/'])\").length") == 0
+    assert page.evaluate("document.querySelectorAll('#geor1-card b, #geor1-card svg[onload], script[src]').length") == 0
+    assert page.errors == [] and page.requests == []
 
 
-def test_the_policy_stops_a_script_that_is_not_ours(browse, saved, geolocation):
-    page = saved([geolocation()])
-    page.write_text(
-        page.read_text() + "<script>document.title='pwned'</script><img src=x onerror=\"document.title='pwned'\">"
-    )
-    dom, console = browse(page)
-    assert "pwned</title>" not in dom
-    assert any("Content Security Policy" in line for line in console)
+def test_the_policy_stops_a_script_that_is_not_ours(tmp_path, outlines, open_page, geolocation):
+    path = save_map(build_map([geolocation()], outlines=outlines), tmp_path / "map.html")
+    foreign = "<script>document.title='pwned'</script><img src=x onerror=\"document.title='pwned'\">"
+    path.write_text(path.read_text(encoding="utf-8") + foreign, encoding="utf-8")
+    page = open_page(path)
+    page.wait_for_selector(READY)
+    assert page.title() == "Where the model errs"
+    assert any("Content Security Policy" in line for line in page.errors)
+
+
+def test_damaged_data_are_told(tmp_path, outlines, open_page, geolocation):
+    path = save_map(build_map([geolocation()], outlines=outlines), tmp_path / "map.html")
+    text = path.read_text(encoding="utf-8")
+    at = text.index('id="geor1-blob"') + 40
+    path.write_text(text[:at] + text[at + 200 :], encoding="utf-8")
+    page = open_page(path)
+    page.wait_for_function("document.getElementById('geor1-status').textContent.startsWith('the data of this page')")

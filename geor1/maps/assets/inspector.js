@@ -10,7 +10,14 @@
   geor1.start = async function (map) {
     geor1.still = window.matchMedia("(prefers-reduced-motion: reduce)").matches;
     geor1.mercator = map.options.crs === L.CRS.EPSG3857;
-    const data = await geor1.Data.load(), state = new geor1.State(data), page = new Inspector(map, data, state);
+    let data;
+    try {
+      data = await geor1.Data.load();
+    } catch (error) {
+      byId("status").textContent = "the data of this page cannot be read (" + error.message + "); was the file cut? Make it again.";
+      throw error;
+    }
+    const state = new geor1.State(data), page = new Inspector(map, data, state);
     Object.assign(geor1, { data, state, page });
     page.begin();
     byId("status").dataset.ready = "true";
