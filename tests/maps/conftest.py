@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -53,6 +54,19 @@ def open_page(browser: Browser):
     yield run
     for context in contexts:
         context.close()
+
+
+@pytest.fixture
+def wait_until():
+    """Wait until a condition holds. (Playwright's own wait_for_function evaluates text, which the page's policy stops.)"""
+
+    def run(condition, seconds: float = 10.0) -> None:
+        end = time.monotonic() + seconds
+        while not condition():
+            assert time.monotonic() < end, "it did not come about in time"
+            time.sleep(0.02)
+
+    return run
 
 
 class Page(HTMLParser):

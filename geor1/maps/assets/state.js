@@ -37,7 +37,7 @@
     get(key) { return this.values[key]; }
     on(listener) { this.listeners.push(listener); }
 
-    /* The condition and rotation in which a task is entered, and how its rows are coloured. */
+    /* How a task is entered: condition, rotation, colour; without filters of the other task's answers. */
     _entry(task) {
       const c = this.data.col, normal = this.data.tables.condition.indexOf("normal");
       let first = -1;
@@ -49,7 +49,7 @@
       const many = this.data.tables.model.length > 1;
       return { task, condition: first < 0 ? 0 : c.condition[first], rotation: first < 0 ? 0 : c.rotation[first],
         colour: task === 0 && many ? "model" : "outcome", kmMin: 0, kmMax: Infinity, selected: -1, compare: null,
-        metric: task === 0 ? "median" : "accuracy" };
+        metric: task === 0 ? "median" : "accuracy", ...Object.fromEntries(OF_ANSWERS.map((name) => ["facet:" + name, new Set()])) };
     }
 
     set(patch) {
