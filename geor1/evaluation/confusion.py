@@ -15,10 +15,10 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from geor1.evaluation.regions import continent, country_code, country_names
 from geor1.evaluation.slices import UNKNOWN, predicted_codes, true_places
 from geor1.evaluation.statistics import Interval, wilson_interval
 from geor1.records import Prediction
+from geor1.world.regions import continent, country_code, country_names
 
 UNUSABLE = "unusable"
 Level = Literal["country", "continent"]

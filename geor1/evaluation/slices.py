@@ -23,12 +23,12 @@ from typing import Any
 import numpy as np
 from scipy.spatial import cKDTree
 
-from geor1.evaluation.countries import chord, countries_at, unit_vectors
 from geor1.evaluation.json_replies import find_object
-from geor1.evaluation.regions import continent, country_code, country_names, subregion
 from geor1.records import Prediction, RecordError
+from geor1.world.countries import chord, countries_at, unit_vectors
 from geor1.world.gazetteer import cities
 from geor1.world.layers import describe_place
+from geor1.world.regions import continent, country_code, country_names, subregion
 
 Columns = Mapping[str, Mapping[str, Any]]
 """Further columns: item id -> name -> value."""

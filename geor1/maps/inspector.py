@@ -2,7 +2,7 @@
 
 folium is the frame; Leaflet, our scripts, the country outlines, the pictures and the data stand inside the file, and a
 Content-Security-Policy allows exactly the scripts written here (by their SHA-256) and no request to any host. The data
-is one JSON blob; the browser draws it on one canvas layer, so that no folium object exists per sample.
+is one blob of typed columns; the browser draws it on one canvas layer, so that no folium object exists per sample.
 
 Source: Leaflet 1.9.3 from ``xstatic-leaflet`` (BSD-2-Clause); outlines Natural Earth (public domain).
 """
@@ -24,14 +24,14 @@ from branca.element import Element, Figure, MacroElement
 from jinja2 import Template
 
 from geor1.maps.outlines import cut_at_antimeridian, natural_earth
-from geor1.maps.payload import build_payload
+from geor1.maps.payload import Limits, Payload, Slices, build_payload
 from geor1.maps.samples import to_samples
 from geor1.maps.text import clean_text, script_json
-from geor1.maps.thumbnails import ThumbnailStore
 from geor1.records import Prediction
 from geor1.runs import atomic_write_text
 
-SCRIPTS = ("geometry.js", "canvas.js", "card.js", "scene.js", "inspector.js")
+SCRIPTS = ("geometry.js", "canvas.js", "card.js", "scene.js", "inspector.js")  # in the order they run
+STYLES = ("inspector.css",)
 
 _INLINE_SCRIPT = re.compile(r"<script>(.*?)</script>", re.DOTALL)
 
@@ -80,8 +80,7 @@ class _Start(MacroElement):
     _template = Template(
         """
         {% macro script(this, kwargs) %}
-        geor1.start({{ this._parent.get_name() }}, JSON.parse(document.getElementById("geor1-data").textContent),
-          JSON.parse(document.getElementById("geor1-outlines").textContent));
+        geor1.start({{ this._parent.get_name() }});
         {% endmacro %}
         """
     )
@@ -93,8 +92,10 @@ def build_map(
     images_dir: Path | None = None,
     outlines: dict[str, Any] | None = None,
     title: str = "Where the model errs",
-    max_thumbnails: int = 2000,
-    max_text_characters: int = 4000,
+    max_thumbnails: int = Limits.thumbnails,
+    max_text_characters: int = Limits.text_characters,
+    max_all_text_characters: int = Limits.all_text_characters,
+    slices: Slices | None = None,
 ) -> folium.Map:
     """Build the inspector of a list of predictions.
 
@@ -105,28 +106,28 @@ def build_map(
             embeds no picture. A missing or broken picture is counted on the page and logged, not raised.
         outlines: GeoJSON of land and countries; None takes Natural Earth's from the package.
         title: Page title.
-        max_thumbnails: Most pictures to embed (about 4–12 kB each); the worst samples are served first.
+        max_thumbnails: Most different pictures to embed, the smaller the more there are (see
+            :mod:`geor1.maps.thumbnails`); the worst samples are served first.
         max_text_characters: Longest completion to embed; the card says how much was left out.
+        max_all_text_characters: All completions together; those of the worst samples are served first.
+        slices: Further groups to filter by: shown name -> item id -> value.
 
     Returns:
         The folium map; it shows itself in Jupyter, and :func:`save_map` writes it.
 
     Raises:
         RecordError: A true position is out of range.
-        ValueError: A limit is negative.
+        ValueError: A limit is negative, or there are too many slices.
     """
-    for name, value in (("max_thumbnails", max_thumbnails), ("max_text_characters", max_text_characters)):
-        if value < 0:
-            raise ValueError(f"{name}={value}: expected 0 or more")
+    limits = Limits(max_thumbnails, max_text_characters, max_all_text_characters)
     samples = to_samples(predictions)
-    store = ThumbnailStore(images_dir, limit=max_thumbnails)
-    payload = build_payload(samples, store, title=title, max_text_characters=max_text_characters)
+    payload = build_payload(samples, title=title, images_dir=images_dir, limits=limits, slices=slices)
     inspector = _OfflineMap(
         location=[15.0, 0.0], zoom_start=1, tiles=None, crs="Geor1", zoom_snap=0.25, prefer_canvas=True,
         max_bounds_viscosity=0.7, min_zoom=0, max_zoom=12,
     )  # fmt: skip
     world = natural_earth() if outlines is None else cut_at_antimeridian(outlines)
-    page = _Page(title=html.escape(clean_text(payload["title"])), height="760px")
+    page = _Page(title=html.escape(clean_text(payload.header["title"])), height="760px")
     page._id, inspector._id = "page", "inspector"  # folium's random ids would change the file from run to run
     page.header.add_child(_Literal(_head(), "head"), name="head")
     page.add_child(inspector)
@@ -156,7 +157,7 @@ def save_map(inspector: folium.Map, path: Path | str) -> Path:
 @functools.cache
 def _head() -> str:
     scripts = [leaflet_script(), *(asset(name) for name in SCRIPTS)]
-    styles = [leaflet_css(), asset("inspector.css")]
+    styles = [leaflet_css(), *(asset(name) for name in STYLES)]
     return "\n".join(
         ['<meta name="referrer" content="no-referrer">']
         + [f"<style>{style}</style>" for style in styles]
@@ -164,10 +165,11 @@ def _head() -> str:
     )
 
 
-def _body(payload: dict[str, Any], outlines: dict[str, Any]) -> str:
+def _body(payload: Payload, outlines: dict[str, Any]) -> str:
     return (
         f"{asset('panel.html')}\n"
-        f'<script type="application/json" id="geor1-data">{script_json(payload)}</script>\n'
+        f'<script type="text/plain" id="geor1-blob">{payload.blob}</script>\n'
+        f'<script type="text/plain" id="geor1-pictures">{payload.pictures}</script>\n'
         f'<script type="application/json" id="geor1-outlines">{script_json(outlines)}</script>\n'
     )
 

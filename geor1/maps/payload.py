@@ -1,140 +1,252 @@
-"""The one blob of data behind the page: columns of plain values, each string and picture stored once."""
+"""The data behind the page: columns of N rows, tables and strings stored once, and pictures.
+
+What each column means stands at :func:`build_payload`; how they are packed, in :mod:`geor1.maps.blob`.
+"""
 
 from __future__ import annotations
 
+import dataclasses
+import logging
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
 from geor1.maps import colours
+from geor1.maps.blob import BlobWriter
+from geor1.maps.pictures import PictureSets
+from geor1.maps.places import true_places
 from geor1.maps.samples import OUTCOMES, THRESHOLDS_KM, Sample, worst_first
-from geor1.maps.text import clean_text, finite, plain_text
-from geor1.maps.thumbnails import ThumbnailStore
+from geor1.maps.tables import LABEL_LIMIT, UNKNOWN, Table
+from geor1.maps.text import clean_text, plain_text
+from geor1.maps.thumbnails import THUMBNAIL_TYPE
 from geor1.records import Prediction
 
-LABEL_LIMIT = 200  # characters of an id or place name
-PANORAMA_PX = 400
-TILE_PX = 176
+logger = logging.getLogger(__name__)
+
+Slices = Mapping[str, Mapping[str, str]]
+"""Further groups: shown name -> item id -> value."""
+
+NO_LETTER = 255
+MAX_REWARDS = 64  # terms; each is a column of four bytes a row
+MAX_SLICES = 32
+TEXT_LEFT_OUT = "… [this completion is left out: the page holds those of the worst samples]"
 
 
-class Table:
-    """Distinct values in order of first appearance; columns refer to them by index."""
+@dataclasses.dataclass(frozen=True)
+class Limits:
+    """How much of the texts and pictures a page may hold.
 
-    def __init__(self, values: Sequence[str] = ()) -> None:
-        self.values: list[str] = list(values)
-        self._index = {value: index for index, value in enumerate(self.values)}
+    Attributes:
+        thumbnails: Most different pictures.
+        text_characters: Longest completion; the rest is counted in the text itself.
+        all_text_characters: All different completions together; the worst samples are served first, and how many
+            samples go without is ``texts_left_out``.
+    """
 
-    def add(self, value: str) -> int:
-        """Index of the value, adding it if new."""
-        if value not in self._index:
-            self._index[value] = len(self.values)
-            self.values.append(value)
-        return self._index[value]
+    thumbnails: int = 10_000
+    text_characters: int = 4000
+    all_text_characters: int = 24_000_000
+
+    def __post_init__(self) -> None:
+        for field in dataclasses.fields(self):
+            if getattr(self, field.name) < 0:
+                raise ValueError(f"max_{field.name}={getattr(self, field.name)}: expected 0 or more")
+
+
+@dataclasses.dataclass(frozen=True)
+class Payload:
+    """What stands in the page.
+
+    Attributes:
+        blob: Columns, as text (see :mod:`geor1.maps.blob`).
+        pictures: Base64 bodies of all thumbnails, one after the other.
+        header: The blob's header.
+    """
+
+    blob: str
+    pictures: str
+    header: dict[str, Any]
 
 
 def build_payload(
-    samples: Sequence[Sample], store: ThumbnailStore, *, title: str, max_text_characters: int
-) -> dict[str, Any]:
-    """Everything the page draws, as JSON-able columns of length N.
+    samples: Sequence[Sample],
+    *,
+    title: str,
+    images_dir: Path | None = None,
+    limits: Limits | None = None,
+    slices: Slices | None = None,
+) -> Payload:
+    """Everything the page draws.
+
+    Columns of length N: ``model``, ``condition``, ``status``, ``country``, ``continent``, ``climate`` (of the true
+    place), ``choice``, ``answer`` (table ``letter``) and ``slice:<k>`` are indices into tables; ``item``, ``text``,
+    ``place``, ``guessed`` and ``error`` into string stores (the last three into ``label``); ``tlat tlon plat plon`` are
+    degrees, ``km`` the error, NaN where unknown; ``reward:<k>`` is NaN where the term is absent; ``rank`` is 0 for the
+    worst; ``picset`` is the set of pictures.
 
     Args:
         samples: N samples.
-        store: Where thumbnails are made; the worst samples are served first.
         title: Shown on the page.
-        max_text_characters: Longest completion to embed; the rest is counted on the page.
+        images_dir: Folder that image paths are relative to; None embeds no picture.
+        limits: How much to embed.
+        slices: Further groups to filter by: shown name -> item id -> value.
 
     Returns:
-        ``n``, ``columns`` (lists of length N), ``tables`` that columns index into, ``thumbnails`` (data URIs),
-        ``order`` (indices worst first), ``colours`` and ``thresholds_km``.
+        The blob, the pictures and the header.
     """
-    tables = {name: Table() for name in ("model", "condition", "status", "text", "label")}
-    order = worst_first(samples)
-    pictures: list[list[Any]] = [[] for _ in samples]
-    for index in order:
-        pictures[index] = _pictures(samples[index].prediction, store)
-    rows = [_row(sample, tables, max_text_characters) for sample in samples]
-    columns: dict[str, list[Any]] = {name: [row[name] for row in rows] for name in (rows[0] if rows else ())}
-    columns["pictures"] = pictures
-    store.report()
-    return {
-        "version": 1,
+    limits, blob, order = limits or Limits(), BlobWriter(), worst_first(samples)
+    rows = [sample.prediction for sample in samples]
+    tables = {
+        "model": Table("models"), "condition": Table("conditions", size=255), "status": Table("statuses"),
+        "country": Table("countries", [UNKNOWN]), "continent": Table("continents", [UNKNOWN], size=255),
+        "climate": Table("climates", [UNKNOWN], size=255), "letter": Table("letters", size=255, limit=20),
+    }  # fmt: skip
+    _write_words(blob, rows, tables)
+    _write_numbers(blob, samples, order)
+    rewards = _write_rewards(blob, rows)
+    sliced = _write_slices(blob, rows, slices or {}, tables)
+    texts_left_out = _write_texts(blob, rows, order, limits)
+    pictures = PictureSets(samples, order)
+    thumbnails = pictures.thumbnails(images_dir, limit=limits.thumbnails)
+    pictures.write(blob, thumbnails)
+    models = tables["model"].values
+    header = {
         "title": plain_text(title, LABEL_LIMIT),
         "n": len(samples),
-        "columns": columns,
         "tables": {name: table.values for name, table in tables.items()},
+        "slices": sliced,
+        "rewards": rewards,
         "outcomes": list(OUTCOMES),
-        "order": order,
-        "thumbnails": store.uris,
-        "missing": len(store.failures),
-        "left_out": len(store.left_out),
+        "missing": len(thumbnails.failures),
+        "left_out": len(thumbnails.left_out),
+        "texts_left_out": texts_left_out,
+        "thumb_type": THUMBNAIL_TYPE,
         "colours": colours.MEANINGS,
-        "model_colours": list(colours.model_colours(tables["model"].values).values()),
+        "model_colours": list(colours.model_colours(models).values()),
         "thresholds_km": list(THRESHOLDS_KM),
     }
+    return Payload(blob.pack(header), "".join(thumbnails.bodies), header)
 
 
-def _row(sample: Sample, tables: dict[str, Table], max_text_characters: int) -> dict[str, Any]:
-    prediction = sample.prediction
-    truth, guess = sample.truth or (None, None), sample.guess or (None, None)
-    return {
-        "model": tables["model"].add(plain_text(prediction.model, LABEL_LIMIT)),
-        "condition": tables["condition"].add(plain_text(prediction.condition, LABEL_LIMIT)),
-        "status": tables["status"].add(plain_text(prediction.status, LABEL_LIMIT)),
-        "text": tables["text"].add(clean_text(prediction.raw, max_text_characters)),
-        "item": tables["label"].add(plain_text(prediction.item_id, LABEL_LIMIT)),
-        "task": 0 if prediction.task == "geolocation" else 1,
-        "outcome": OUTCOMES.index(sample.outcome),
-        "rotation": prediction.rotation,
-        "tlat": finite(truth[0], 5),
-        "tlon": finite(truth[1], 5),
-        "plat": finite(guess[0], 5),
-        "plon": finite(guess[1], 5),
-        "km": finite(sample.error_km, 3),
-        "choice": None if prediction.choice is None else plain_text(prediction.choice, 20),
-        "answer": None if prediction.answer is None else plain_text(prediction.answer, 20),
-        "place": tables["label"].add(_place(prediction.true_city, prediction.true_state, prediction.true_country)),
-        "guessed": tables["label"].add(_place(prediction.city, prediction.state, prediction.country)),
-        "rewards": [[plain_text(name, 60), finite(value, 4)] for name, value in prediction.rewards.items()],
-        "facts": [prediction.facts_true, prediction.facts_stated],
-        "tokens": prediction.completion_tokens,
-        "finished": int(prediction.finished),
-    }
+def _write_words(blob: BlobWriter, rows: Sequence[Prediction], tables: Mapping[str, Table]) -> None:
+    """Columns that are indices into tables or into the stores of short strings."""
+    places = true_places(rows)
+    blob.add("model", tables["model"].column(row.model for row in rows), "u16")
+    blob.add("condition", tables["condition"].column(row.condition for row in rows), "u8")
+    blob.add("status", tables["status"].column(row.status for row in rows), "u16")
+    blob.add("country", tables["country"].column(places.country), "u16")
+    blob.add("continent", tables["continent"].column(places.continent), "u8")
+    blob.add("climate", tables["climate"].column(places.climate), "u8")
+    for name in ("choice", "answer"):
+        letters = (getattr(row, name) for row in rows)
+        indices = (NO_LETTER if letter is None else tables["letter"].add(letter) for letter in letters)
+        blob.add(name, np.fromiter(indices, dtype=np.int64), "u8")
+    items = Table("items", size=2**32)
+    labels = Table("labels", [""], size=2**32)
+    blob.add("item", items.column(row.item_id for row in rows), "u32")
+    blob.add("place", labels.column(_place(row.true_city, row.true_state, row.true_country) for row in rows), "u32")
+    blob.add("guessed", labels.column(_place(row.city, row.state, row.country) for row in rows), "u32")
+    blob.add("error", labels.column(row.error or "" for row in rows), "u32")
+    blob.add_strings("item", items.values)
+    blob.add_strings("label", labels.values)
+
+
+def _write_numbers(blob: BlobWriter, samples: Sequence[Sample], order: Sequence[int]) -> None:
+    rows = [sample.prediction for sample in samples]
+    outcomes = {name: index for index, name in enumerate(OUTCOMES)}
+    blob.add("task", [int(row.task != "geolocation") for row in rows], "u8")
+    blob.add("outcome", [outcomes[sample.outcome] for sample in samples], "u8")
+    for name, places in (("t", [s.truth for s in samples]), ("p", [s.guess for s in samples])):
+        degrees = np.array([place or (math.nan, math.nan) for place in places], dtype=float).reshape(-1, 2)
+        blob.add(f"{name}lat", degrees[:, 0], "f32")
+        blob.add(f"{name}lon", degrees[:, 1], "f32")
+    blob.add("km", np.array([s.error_km for s in samples], dtype=float), "f32")  # None becomes NaN
+    for name, kind, most, values in (
+        ("rotation", "u8", 255, (row.rotation for row in rows)),
+        ("sample", "u16", 65535, (row.sample for row in rows)),
+        ("facts_true", "u16", 65535, (row.facts_true for row in rows)),
+        ("facts_stated", "u16", 65535, (row.facts_stated for row in rows)),
+        ("finished", "u8", 1, (int(row.finished) for row in rows)),
+    ):
+        blob.add(name, _within(values, 0, most), kind)
+    tokens = (-1 if row.completion_tokens is None else row.completion_tokens for row in rows)
+    blob.add("tokens", _within(tokens, -1, 2**31 - 1), "i32")
+    rank = np.empty(len(samples), dtype=np.int64)
+    rank[np.array(order, dtype=np.int64)] = np.arange(len(samples))
+    blob.add("rank", rank, "u32")
+
+
+def _within(values: Iterable[int], low: int, high: int) -> npt.NDArray[np.int64]:
+    """Whole numbers cut to a range: a count in a hostile file may be of any size."""
+    return np.fromiter((min(max(value, low), high) for value in values), dtype=np.int64)
+
+
+def _write_rewards(blob: BlobWriter, rows: Sequence[Prediction]) -> list[str]:
+    """One column a reward term; returns the shown names, in order of first appearance."""
+    columns: dict[str, npt.NDArray[np.float64]] = {}
+    beyond: set[str] = set()
+    for index, row in enumerate(rows):
+        for name, value in row.rewards.items():
+            if name not in columns:
+                if len(columns) >= MAX_REWARDS:
+                    beyond.add(name)
+                    continue
+                columns[name] = np.full(len(rows), math.nan)
+            columns[name][index] = value if math.isfinite(value) else math.nan
+    if beyond:
+        logger.warning("%d reward terms beyond the first %d are left out of the page", len(beyond), MAX_REWARDS)
+    for k, values in enumerate(columns.values()):
+        blob.add(f"reward:{k}", values, "f32")
+    return [plain_text(name, 60) for name in columns]
+
+
+def _write_slices(
+    blob: BlobWriter, rows: Sequence[Prediction], slices: Slices, tables: dict[str, Table]
+) -> list[dict[str, str]]:
+    """One column a slice, its words in a table of its own; what has no value is ``unknown``."""
+    if len(slices) > MAX_SLICES:
+        raise ValueError(f"slices: expected at most {MAX_SLICES}, got {len(slices)}; name the columns wanted")
+    shown = []
+    for k, (name, values) in enumerate(slices.items()):
+        table = tables[f"slice:{k}"] = Table(f"slice {plain_text(name, 60)!r}", [UNKNOWN])
+        words = ((values.get(row.item_id) or "").strip() or UNKNOWN for row in rows)
+        blob.add(f"slice:{k}", table.column(words), "u16")
+        shown.append({"name": plain_text(name, 60), "column": f"slice:{k}", "table": f"slice:{k}"})
+    return shown
+
+
+def _write_texts(blob: BlobWriter, rows: Sequence[Prediction], order: Sequence[int], limits: Limits) -> int:
+    """The completions, each distinct one once, worst samples first; returns how many samples go without theirs."""
+    stored = ["", TEXT_LEFT_OUT]
+    index_of: dict[str, int] = {"": 0}
+    column = np.zeros(len(rows), dtype=np.int64)
+    left, without = limits.all_text_characters, 0
+    for place in order:
+        raw = rows[place].raw
+        index = index_of.get(raw)
+        if index is None:
+            text = clean_text(raw, limits.text_characters)
+            fits = len(text) <= left
+            index = index_of[raw] = len(stored) if fits else 1
+            if fits:
+                stored.append(text)
+                left -= len(text)
+        without += index == 1
+        column[place] = index
+    if without:
+        logger.info("%d completions left out beyond %d characters in all", without, limits.all_text_characters)
+    blob.add("text", column, "u32")
+    blob.add_lists("fact.start", [0] * len(rows))
+    for name, kind in (("begin", "u32"), ("end", "u32"), ("holds", "u8")):
+        blob.add(f"fact.{name}", [], kind)
+    blob.add_strings("text", stored)
+    return without
 
 
 def _place(*parts: str | None) -> str:
-    return ", ".join(plain_text(part, LABEL_LIMIT) for part in parts if part and part.strip())
-
-
-def _pictures(prediction: Prediction, store: ThumbnailStore) -> list[list[Any]]:
-    """[role, thumbnail index or -1, caption] of each picture on the card: the panorama, then right and chosen tile."""
-    if not prediction.images:
-        return []
-    chosen = [["ground", prediction.images[0], "ground view"]]
-    if prediction.task == "pairing":
-        for role, letter in (("right", prediction.answer), ("chosen", prediction.choice)):
-            path = tile_path(prediction, letter)
-            if path is not None and not (role == "chosen" and letter == prediction.answer):
-                caption = f"{letter}: chosen" if role == "chosen" else f"{letter}: right tile"
-                chosen.append([role, path, caption])
-    return [
-        [role, store.add(path, PANORAMA_PX if role == "ground" else TILE_PX), caption] for role, path, caption in chosen
-    ]
-
-
-def tile_path(prediction: Prediction, letter: str | None) -> str | None:
-    """Path of a lettered tile of a pairing prediction, whose images are the panorama and then tiles A, B, C …
-
-    >>> p = Prediction(model="m", task="pairing", item_id="q", raw="", status="ok", images=("g.jpg", "a.jpg", "b.jpg"))
-    >>> tile_path(p, "B"), tile_path(p, "F")
-    ('b.jpg', None)
-    """
-    if letter is None or len(letter) != 1:
-        return None
-    index = 1 + ord(letter) - ord("A")
-    return prediction.images[index] if 1 <= index < len(prediction.images) else None
-
-
-def reward_total(prediction: Prediction) -> float | None:
-    """Sum of the finite reward terms, or None if none was computed."""
-    values = [value for value in prediction.rewards.values() if math.isfinite(value)]
-    return sum(values) if values else None
+    """``city, state, country`` of those known, each cut: three of the longest still fit a label."""
+    return ", ".join(plain_text(part, LABEL_LIMIT // 3) for part in parts if part and part.strip())

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from geor1.maps import plots
 from geor1.maps.config import MapConfig
 from geor1.maps.inspector import build_map, save_map
-from geor1.maps.payload import tile_path
+from geor1.maps.pictures import tile_path
 from geor1.maps.samples import Sample, by_model, errors_km, to_samples, worst_first
 from geor1.maps.text import plain_text
 from geor1.maps.thumbnails import open_picture, resolve

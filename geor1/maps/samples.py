@@ -52,21 +52,24 @@ def to_samples(predictions: Iterable[Prediction]) -> list[Sample]:
         RecordError: A true position is out of range (a fault of the data). A predicted one out of range is a fault of
             the model: such an answer is ``unusable``.
     """
-    return [to_sample(prediction) for prediction in predictions]
+    rows = list(predictions)
+    truths, guesses = [_truth(row) for row in rows], [_guess(row) for row in rows]
+    errors = _distances_km(truths, guesses)
+    return [
+        Sample(
+            prediction=row,
+            outcome=_pairing_outcome(row) if row.task == "pairing" else "unusable" if guess is None else "located",
+            truth=truth,
+            guess=guess,
+            error_km=error,
+        )
+        for row, truth, guess, error in zip(rows, truths, guesses, errors, strict=True)
+    ]
 
 
 def to_sample(prediction: Prediction) -> Sample:
     """One prediction's :class:`Sample`; see :func:`to_samples`."""
-    truth = _truth(prediction)
-    if prediction.task == "pairing":
-        outcome = _pairing_outcome(prediction)
-        return Sample(prediction=prediction, outcome=outcome, truth=truth, guess=None, error_km=None)
-    guess = _guess(prediction)
-    error = None
-    if truth is not None and guess is not None:
-        error = float(haversine_km(lat1=truth[0], lon1=truth[1], lat2=guess[0], lon2=guess[1]))
-    outcome = "unusable" if guess is None else "located"
-    return Sample(prediction=prediction, outcome=outcome, truth=truth, guess=guess, error_km=error)
+    return to_samples([prediction])[0]
 
 
 def worst_first(samples: Sequence[Sample]) -> list[int]:
@@ -104,11 +107,21 @@ def _truth(prediction: Prediction) -> tuple[float, float] | None:
 
 def _guess(prediction: Prediction) -> tuple[float, float] | None:
     latitude, longitude = prediction.latitude_deg, prediction.longitude_deg
-    if prediction.status != "ok" or latitude is None or longitude is None:
+    if prediction.task == "pairing" or prediction.status != "ok" or latitude is None or longitude is None:
         return None
     if not (-90.0 <= latitude <= 90.0 and -180.0 <= longitude <= 180.0):
         return None
     return float(latitude), float(longitude)
+
+
+def _distances_km(
+    truths: Sequence[tuple[float, float] | None], guesses: Sequence[tuple[float, float] | None]
+) -> list[float | None]:
+    """Distance between each truth and guess, all at once: one at a time takes twenty times as long."""
+    both = [(*t, *g) for t, g in zip(truths, guesses, strict=True) if t is not None and g is not None]
+    lat1, lon1, lat2, lon2 = np.array(both, dtype=float).reshape(-1, 4).T
+    found = iter(np.asarray(haversine_km(lat1=lat1, lon1=lon1, lat2=lat2, lon2=lon2)).tolist())
+    return [None if t is None or g is None else next(found) for t, g in zip(truths, guesses, strict=True)]
 
 
 def _pairing_outcome(prediction: Prediction) -> str:

@@ -19,6 +19,8 @@ _UNSAFE_IN_SCRIPT = re.compile("[<>&\\u2028\\u2029\\u007f-\\u009f\\ufffe\\uffff]
 def clean_text(text: str, limit: int | None = None) -> str:
     """Text that survives UTF-8, HTML and fonts: control characters become visible, lone surrogates U+FFFD.
 
+    A byte order mark, which decoders drop at a text's start, becomes the word joiner that is meant for its place.
+
     Args:
         text: Anything.
         limit: Longest result in characters before the note on what was left out; None for no limit.
@@ -36,7 +38,7 @@ def clean_text(text: str, limit: int | None = None) -> str:
         text, rest = text[:limit], len(text) - limit
     text = text.replace("\r\n", "\n").replace("\r", "\n")
     text = _CONTROL.sub(lambda match: "␡" if match.group() == "\x7f" else chr(0x2400 + ord(match.group())), text)
-    text = _SURROGATE.sub("\ufffd", text)
+    text = _SURROGATE.sub("\ufffd", text).replace("\ufeff", "\u2060")
     return f"{text} … [{rest} more characters]" if rest else text
 
 

@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from matplotlib.path import Path as Polygon
 
-from geor1.evaluation.countries import _inside, countries_at
-from geor1.evaluation.regions import M49, SMALL, continent, country_code, country_names, subregion
+from geor1.world.countries import _inside, countries_at
 from geor1.world.gazetteer import cities
+from geor1.world.regions import M49, SMALL, continent, country_code, country_names, subregion
 
 PLACES = {
     "London": (51.5074, -0.1278, "GB"), "Montreal": (45.5019, -73.5674, "CA"), "Quito": (-0.18, -78.47, "EC"),

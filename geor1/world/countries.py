@@ -1,7 +1,7 @@
 """Country of a coordinate: point in polygon on the packaged Natural Earth outlines, offline and in bulk.
 
 The outlines are 1:110m: a border or coast may be off by 20 km or more, and what it lacks are discs
-(:data:`geor1.evaluation.regions.SMALL` and ``ISLANDS``). Right for tables by country; not for a town on a border.
+(:data:`geor1.world.regions.SMALL` and ``ISLANDS``). Right for tables by country; not for a town on a border.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.spatial import cKDTree
 
-from geor1.evaluation.regions import ISLANDS, SMALL, country_code
 from geor1.geodesy import EARTH_RADIUS_KM, haversine_km, normalize_longitude_deg
 from geor1.world.layers import country_outlines
+from geor1.world.regions import ISLANDS, SMALL, country_code
 
 FloatArray = NDArray[np.float64]
 Edges = NDArray[np.float64]  # [E, 4]: lon1, lat1, lon2, lat2 in degrees
