@@ -1,4 +1,4 @@
-"""The command ``geor1``: run a notebook, all of them, all of them at several seeds; list profiles, runs and data sets.
+"""The command ``geor1``: run a notebook, all of them, all of them at several seeds; map predictions; list what there is.
 
 Exit codes: 0 done; 1 a notebook failed, the disk is full or a manifest is damaged; 2 the command asks for something
 that does not exist (notebook, profile, parameter) or gives a value of the wrong type.
@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from geor1.general.cli import add_general
+from geor1.maps.cli import add_map
 from geor1.runs.errors import ConfigError, MissingUpstreamError, NotebookFailedError
 from geor1.runs.launch import Executed, execute, quiet_environment
 from geor1.runs.manifest import read_manifest
@@ -214,6 +215,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     add("profiles", list_profiles, "list the profiles", profile=False)
     add("where", show_where, "list folders and finished runs").add_argument("notebook", nargs="?")
+    add_map(commands)
     text = "measure what the notebooks do not"
     add_general(commands.add_parser("eval", help=text, description=text).add_subparsers(required=True, metavar="what"))
     _add_data(commands)

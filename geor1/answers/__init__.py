@@ -6,7 +6,17 @@ facts that a chain of thought states. A completion that cannot be used is not an
 """
 
 from geor1.answers.blocks import ParseFailure, answer_block, is_well_formed, think_block
-from geor1.answers.chains import DIRECTIONS, FactCheck, StatedFact, check_facts, stated_facts
+from geor1.answers.chains import (
+    DIRECTIONS,
+    FactCheck,
+    FactSpan,
+    StatedFact,
+    chain_spans,
+    check_facts,
+    fact_holds,
+    fact_spans,
+    stated_facts,
+)
 from geor1.answers.choice import parse_choice
 from geor1.answers.coordinates import Coordinates, parse_coordinates
 from geor1.answers.prompts import (
@@ -27,10 +37,14 @@ __all__ = [
     "PAIRING_PROMPT",
     "Coordinates",
     "FactCheck",
+    "FactSpan",
     "ParseFailure",
     "StatedFact",
     "answer_block",
+    "chain_spans",
     "check_facts",
+    "fact_holds",
+    "fact_spans",
     "geolocation_prompt",
     "is_well_formed",
     "pairing_prompt",

@@ -77,10 +77,16 @@ def answer_block(completion: str) -> str | ParseFailure:
 def think_block(completion: str) -> str:
     """Text of the first think block, up to its closing tag, the answer or the end; without a think tag, what precedes
     the answer."""
+    start, end = think_span(completion)
+    return completion[start:end].strip()
+
+
+def think_span(completion: str) -> tuple[int, int]:
+    """Where the text of :func:`think_block` begins and ends, before it is stripped."""
     opening = _THINK_OPEN.search(completion)
     start = opening.end() if opening else 0
     end = _THINK_END.search(completion, start)
-    return completion[start : end.start() if end else len(completion)].strip()
+    return start, end.start() if end else len(completion)
 
 
 def is_well_formed(completion: str) -> bool:

@@ -15,14 +15,19 @@ A sentence is read as far as it keeps to its form, so free prose states no facts
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from geor1.answers.blocks import think_block
+from geor1.answers.blocks import think_span
 
 DIRECTIONS = ("north", "east", "south", "west")
 GEOGRAPHY_KEYS = ("climate", "koppen", "hemisphere", "traffic", "coast", "relief", "country_code")
 _NAME_KEYS = ("country", "city")
+MAX_CHAIN_CHARS = 20_000
+"""Characters of a completion in which :func:`chain_spans` looks for facts, which bounds the time any text can take."""
+
+_WORD = re.compile(r"\S+")
 _MARKS = {"same": "yes", "other": "no"}
 _MARK_SUFFIX = "_same"
 _GROUND = "ground"
@@ -43,6 +48,23 @@ class StatedFact(NamedTuple):
     subject: str
     key: str
     value: str
+
+
+class FactSpan(NamedTuple):
+    """Where a completion states a fact.
+
+    Attributes:
+        start: Index of the first character.
+        end: Index after the last one.
+        fact: What is stated.
+    """
+
+    start: int
+    end: int
+    fact: StatedFact
+
+
+_Found = tuple[int, int, StatedFact]  # first and last word of a sentence that state the fact
 
 
 class FactCheck(NamedTuple):
@@ -100,15 +122,39 @@ def stated_facts(completion: str) -> list[StatedFact]:
     [StatedFact(subject='ground', key='west', value='sand'), StatedFact(subject='B', key='west', value='field'), \
 StatedFact(subject='B', key='west_same', value='no')]
     """
-    facts: dict[StatedFact, None] = {}
-    sentence: list[str] = []
-    for word in [*think_block(completion).split(), "."]:
-        if word != ".":
+    return [span.fact for span in fact_spans(completion)]
+
+
+def fact_spans(completion: str) -> list[FactSpan]:
+    """The facts of :func:`stated_facts` with the place where each is first stated.
+
+    Args:
+        completion: Whole or cut anywhere.
+
+    Returns:
+        Spans in order, none overlapping another.
+
+    >>> completion = "<think> north ground sand B field other . </think>"
+    >>> [completion[span.start : span.end] for span in fact_spans(completion)]
+    ['ground sand', 'B field', 'other']
+    """
+    spans: dict[StatedFact, FactSpan] = {}
+    sentence: list[re.Match[str]] = []
+    for word in [*_WORD.finditer(completion, *think_span(completion)), None]:
+        if word is not None and word.group() != ".":
             sentence.append(word)
             continue
-        facts.update(dict.fromkeys(_sentence_facts(sentence)))
+        for first, last, fact in _sentence_facts([each.group() for each in sentence]):
+            spans.setdefault(fact, FactSpan(sentence[first].start(), sentence[last].end(), fact))
         sentence = []
-    return list(facts)
+    return list(spans.values())
+
+
+def chain_spans(completion: str) -> list[FactSpan]:
+    """As :func:`fact_spans`, of the first MAX_CHAIN_CHARS alone: of an endless completion, its first sentences."""
+    if len(completion) > MAX_CHAIN_CHARS:
+        completion = completion[:MAX_CHAIN_CHARS].rpartition(" . ")[0]
+    return fact_spans(completion)
 
 
 def check_facts(
@@ -129,16 +175,18 @@ def check_facts(
     >>> check_facts([StatedFact("ground", "north", "sand")], {"north": "water"}, {}).n_true
     0
     """
-    false: list[StatedFact] = []
-    n_stated = 0
-    for fact in stated:
-        truth = _truth(fact, ground_facts, candidate_facts)
-        if truth is None:
-            continue
-        n_stated += 1
-        if truth.casefold() != fact.value.casefold():
-            false.append(fact)
+    held = [(fact, fact_holds(fact, ground_facts, candidate_facts)) for fact in stated]
+    false = [fact for fact, holds in held if holds is False]
+    n_stated = sum(holds is not None for _, holds in held)
     return FactCheck(n_stated, n_stated - len(false), false)
+
+
+def fact_holds(
+    fact: StatedFact, ground_facts: Mapping[str, str], candidate_facts: Mapping[str, Mapping[str, str]]
+) -> bool | None:
+    """Whether one stated fact agrees with the metadata; None where the metadata does not know."""
+    truth = _truth(fact, ground_facts, candidate_facts)
+    return None if truth is None else truth.casefold() == fact.value.casefold()
 
 
 def _truth(
@@ -156,50 +204,53 @@ def _truth(
     return "yes" if facts[direction] == ground_facts[direction] else "no"
 
 
-def _sentence_facts(words: list[str]) -> Iterator[StatedFact]:
+def _sentence_facts(words: list[str]) -> Iterator[_Found]:
     position = 0
     while position < len(words):
-        word, rest = words[position], words[position + 1 :]
+        start, word, rest = position, words[position], words[position + 1 :]
         position += 1
         if word in _NAME_KEYS:
             if rest:
-                yield StatedFact(_GROUND, word, " ".join(rest))
+                yield start, len(words) - 1, StatedFact(_GROUND, word, " ".join(rest))
             return
         if word in DIRECTIONS and rest and rest[0] == _GROUND:
-            yield from _comparison_facts(word, rest)
+            yield from _comparison_facts(words, position)
             return
         if word == _MATCHES:
-            yield from _counts(rest)
+            yield from _counts(words, position)
             return
         if word not in GEOGRAPHY_KEYS and word not in DIRECTIONS:
             return
         if rest and _is_value(word, rest[0]):
-            yield StatedFact(_GROUND, word, rest[0])
+            yield start, position, StatedFact(_GROUND, word, rest[0])
             position += 1
 
 
-def _comparison_facts(direction: str, words: list[str]) -> Iterator[StatedFact]:
-    """Facts of ``ground <feature> A <feature> <mark> B …`` within one direction."""
+def _comparison_facts(words: list[str], position: int) -> Iterator[_Found]:
+    """Facts of ``ground <feature> A <feature> <mark> B …`` from ``position`` on; the word before is the direction."""
+    direction = words[position - 1]
     subject: str | None = None
-    for word in words:
+    for place in range(position, len(words)):
+        word = words[place]
         if word == _GROUND or _is_letter(word):
             subject = word
         elif subject is None or word == "so":
             subject = None
         elif word in _MARKS:
             if subject != _GROUND:
-                yield StatedFact(subject, direction + _MARK_SUFFIX, _MARKS[word])
+                yield place, place, StatedFact(subject, direction + _MARK_SUFFIX, _MARKS[word])
             subject = None
         elif word not in _RESERVED:
-            yield StatedFact(subject, direction, word)
+            yield place - (words[place - 1] == subject), place, StatedFact(subject, direction, word)
 
 
-def _counts(words: list[str]) -> Iterator[StatedFact]:
-    """Facts of ``A 4 B 1``."""
-    for letter, number in zip(words[::2], words[1::2], strict=False):
+def _counts(words: list[str], position: int) -> Iterator[_Found]:
+    """Facts of ``A 4 B 1`` from ``position`` on."""
+    for place in range(position, len(words) - 1, 2):
+        letter, number = words[place : place + 2]
         if not (_is_letter(letter) and number.isdecimal()):
             return
-        yield StatedFact(letter, _MATCHES, number)
+        yield place, place + 1, StatedFact(letter, _MATCHES, number)
 
 
 def _is_letter(word: str) -> bool:

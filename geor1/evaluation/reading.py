@@ -1,7 +1,8 @@
 """From a completion to the parsed fields of a prediction; a completion that cannot be used gets a status, no exception.
 
-Completions are data: nothing in them is evaluated. Facts are read from the first :data:`MAX_CHAIN_CHARS` alone, which
-bounds the time that any text can take; the answer block is bounded by :func:`geor1.answers.answer_block`.
+Completions are data: nothing in them is evaluated. Facts are read from the first characters alone
+(:data:`geor1.answers.chains.MAX_CHAIN_CHARS`), which bounds the time that any text can take; the answer block is
+bounded by :func:`geor1.answers.answer_block`.
 """
 
 from __future__ import annotations
@@ -9,10 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from geor1.answers import ParseFailure, StatedFact, parse_choice, parse_coordinates, stated_facts
-
-MAX_CHAIN_CHARS = 20_000
-"""Characters of a completion in which facts are looked for."""
+from geor1.answers import ParseFailure, StatedFact, chain_spans, parse_choice, parse_coordinates
 
 
 def pairing_fields(completion: str, letters: Sequence[str]) -> dict[str, Any]:
@@ -47,6 +45,4 @@ def place_names(completion: str) -> dict[str, str | None]:
 
 def chain_facts(completion: str) -> list[StatedFact]:
     """Facts that a completion states, as :func:`geor1.answers.stated_facts`; of an endless one, its first sentences."""
-    if len(completion) > MAX_CHAIN_CHARS:
-        completion = completion[:MAX_CHAIN_CHARS].rpartition(" . ")[0]
-    return stated_facts(completion)
+    return [span.fact for span in chain_spans(completion)]

@@ -14,7 +14,7 @@ import functools
 import hashlib
 import html
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any, ClassVar
@@ -23,11 +23,12 @@ import folium
 from branca.element import Element, Figure, MacroElement
 from jinja2 import Template
 
+from geor1.maps.base import Base
 from geor1.maps.outlines import cut_at_antimeridian, natural_earth
 from geor1.maps.payload import Limits, Payload, Slices, build_payload
 from geor1.maps.samples import to_samples
 from geor1.maps.text import clean_text, script_json
-from geor1.records import Prediction
+from geor1.records import Prediction, Question
 from geor1.runs import atomic_write_text
 
 SCRIPTS = ("geometry.js", "canvas.js", "card.js", "scene.js", "inspector.js")  # in the order they run
@@ -44,15 +45,19 @@ class _OfflineMap(folium.Map):
 
 
 class _Page(Figure):
-    """A figure whose Content-Security-Policy names the hash of each of its own scripts."""
+    """A figure whose Content-Security-Policy names the hash of each of its own scripts, and a host of tiles if any."""
+
+    def __init__(self, picture_host: str | None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self._pictures_from = " ".join(filter(None, ("data:", picture_host)))
 
     def render(self, **kwargs: Any) -> str:
         """The page, policy included; the same input gives the same bytes."""
         page = super().render(**kwargs)
         hashes = " ".join(_source_hash(script) for script in _INLINE_SCRIPT.findall(page))
         policy = (
-            f"default-src 'none'; script-src {hashes}; style-src 'unsafe-inline'; img-src data:; "
-            "base-uri 'none'; form-action 'none'"
+            f"default-src 'none'; script-src {hashes}; style-src 'unsafe-inline'; "
+            f"img-src {self._pictures_from}; base-uri 'none'; form-action 'none'"
         )
         charset = '<meta http-equiv="content-type" content="text/html; charset=UTF-8" />'
         meta = f'{charset}\n<meta http-equiv="Content-Security-Policy" content="{policy}">'
@@ -96,6 +101,8 @@ def build_map(
     max_text_characters: int = Limits.text_characters,
     max_all_text_characters: int = Limits.all_text_characters,
     slices: Slices | None = None,
+    questions: Iterable[Question] = (),
+    base: Base | None = None,
 ) -> folium.Map:
     """Build the inspector of a list of predictions.
 
@@ -111,6 +118,10 @@ def build_map(
         max_text_characters: Longest completion to embed; the card says how much was left out.
         max_all_text_characters: All completions together; those of the worst samples are served first.
         slices: Further groups to filter by: shown name -> item id -> value.
+        questions: The questions asked, from ``questions_test.jsonl``: with their facts, what a completion states of
+            the scene is marked true or false in the text.
+        base: What lies beneath, from :func:`geor1.maps.base.read_base`; outlines alone when None. With tiles, and only
+            then, the page loads pictures from their host.
 
     Returns:
         The folium map; it shows itself in Jupyter, and :func:`save_map` writes it.
@@ -121,17 +132,31 @@ def build_map(
     """
     limits = Limits(max_thumbnails, max_text_characters, max_all_text_characters)
     samples = to_samples(predictions)
-    payload = build_payload(samples, title=title, images_dir=images_dir, limits=limits, slices=slices)
+    payload = build_payload(
+        samples,
+        title=title,
+        images_dir=images_dir,
+        limits=limits,
+        slices=slices,
+        questions={question.question_id: question for question in questions},
+        base=None if base is None else base.header,
+    )
+    world = natural_earth() if outlines is None else cut_at_antimeridian(outlines)
+    return _frame(payload, world, None if base is None else base.host)
+
+
+def _frame(payload: Payload, outlines: dict[str, Any], picture_host: str | None) -> folium.Map:
+    """The folium map inside its page."""
     inspector = _OfflineMap(
         location=[15.0, 0.0], zoom_start=1, tiles=None, crs="Geor1", zoom_snap=0.25, prefer_canvas=True,
         max_bounds_viscosity=0.7, min_zoom=0, max_zoom=12,
     )  # fmt: skip
-    world = natural_earth() if outlines is None else cut_at_antimeridian(outlines)
-    page = _Page(title=html.escape(clean_text(payload.header["title"])), height="760px")
+    title = html.escape(clean_text(payload.header["title"]))
+    page = _Page(picture_host, title=title, height="760px")
     page._id, inspector._id = "page", "inspector"  # folium's random ids would change the file from run to run
     page.header.add_child(_Literal(_head(), "head"), name="head")
     page.add_child(inspector)
-    page.html.add_child(_Literal(_body(payload, world), "samples"), name="samples")
+    page.html.add_child(_Literal(_body(payload, outlines), "samples"), name="samples")
     start = _Start()
     start._id = "start"
     inspector.add_child(start)

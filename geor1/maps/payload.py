@@ -16,14 +16,17 @@ import numpy as np
 import numpy.typing as npt
 
 from geor1.maps import colours
+from geor1.maps.base import OUTLINES
 from geor1.maps.blob import BlobWriter
+from geor1.maps.marks import Marker
 from geor1.maps.pictures import PictureSets
 from geor1.maps.places import true_places
 from geor1.maps.samples import OUTCOMES, THRESHOLDS_KM, Sample, worst_first
 from geor1.maps.tables import LABEL_LIMIT, UNKNOWN, Table
-from geor1.maps.text import clean_text, plain_text
+from geor1.maps.text import plain_text
+from geor1.maps.texts import write_texts
 from geor1.maps.thumbnails import THUMBNAIL_TYPE
-from geor1.records import Prediction
+from geor1.records import Prediction, Question
 
 logger = logging.getLogger(__name__)
 
@@ -33,7 +36,6 @@ Slices = Mapping[str, Mapping[str, str]]
 NO_LETTER = 255
 MAX_REWARDS = 64  # terms; each is a column of four bytes a row
 MAX_SLICES = 32
-TEXT_LEFT_OUT = "… [this completion is left out: the page holds those of the worst samples]"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,6 +81,8 @@ def build_payload(
     images_dir: Path | None = None,
     limits: Limits | None = None,
     slices: Slices | None = None,
+    questions: Mapping[str, Question] | None = None,
+    base: Mapping[str, Any] | None = None,
 ) -> Payload:
     """Everything the page draws.
 
@@ -86,7 +90,7 @@ def build_payload(
     place), ``choice``, ``answer`` (table ``letter``) and ``slice:<k>`` are indices into tables; ``item``, ``text``,
     ``place``, ``guessed`` and ``error`` into string stores (the last three into ``label``); ``tlat tlon plat plon`` are
     degrees, ``km`` the error, NaN where unknown; ``reward:<k>`` is NaN where the term is absent; ``rank`` is 0 for the
-    worst; ``picset`` is the set of pictures.
+    worst; ``picset`` is the set of pictures; ``fact.start`` begins the marks of each row's stated facts.
 
     Args:
         samples: N samples.
@@ -94,6 +98,8 @@ def build_payload(
         images_dir: Folder that image paths are relative to; None embeds no picture.
         limits: How much to embed.
         slices: Further groups to filter by: shown name -> item id -> value.
+        questions: Item id -> question, whose facts tell which of a completion's stated facts hold.
+        base: Header of the base layer (see :class:`geor1.maps.base.Base`); outlines alone when None.
 
     Returns:
         The blob, the pictures and the header.
@@ -109,7 +115,10 @@ def build_payload(
     _write_numbers(blob, samples, order)
     rewards = _write_rewards(blob, rows)
     sliced = _write_slices(blob, rows, slices or {}, tables)
-    texts_left_out = _write_texts(blob, rows, order, limits)
+    marker = Marker(questions or {})
+    texts_left_out = write_texts(
+        blob, rows, order, each=limits.text_characters, together=limits.all_text_characters, marker=marker
+    )
     pictures = PictureSets(samples, order)
     thumbnails = pictures.thumbnails(images_dir, limit=limits.thumbnails)
     pictures.write(blob, thumbnails)
@@ -124,6 +133,8 @@ def build_payload(
         "missing": len(thumbnails.failures),
         "left_out": len(thumbnails.left_out),
         "texts_left_out": texts_left_out,
+        "facts_unmarked": marker.differing,
+        "base": dict(base or {"kind": OUTLINES}),
         "thumb_type": THUMBNAIL_TYPE,
         "colours": colours.MEANINGS,
         "model_colours": list(colours.model_colours(models).values()),
@@ -217,34 +228,6 @@ def _write_slices(
         blob.add(f"slice:{k}", table.column(words), "u16")
         shown.append({"name": plain_text(name, 60), "column": f"slice:{k}", "table": f"slice:{k}"})
     return shown
-
-
-def _write_texts(blob: BlobWriter, rows: Sequence[Prediction], order: Sequence[int], limits: Limits) -> int:
-    """The completions, each distinct one once, worst samples first; returns how many samples go without theirs."""
-    stored = ["", TEXT_LEFT_OUT]
-    index_of: dict[str, int] = {"": 0}
-    column = np.zeros(len(rows), dtype=np.int64)
-    left, without = limits.all_text_characters, 0
-    for place in order:
-        raw = rows[place].raw
-        index = index_of.get(raw)
-        if index is None:
-            text = clean_text(raw, limits.text_characters)
-            fits = len(text) <= left
-            index = index_of[raw] = len(stored) if fits else 1
-            if fits:
-                stored.append(text)
-                left -= len(text)
-        without += index == 1
-        column[place] = index
-    if without:
-        logger.info("%d completions left out beyond %d characters in all", without, limits.all_text_characters)
-    blob.add("text", column, "u32")
-    blob.add_lists("fact.start", [0] * len(rows))
-    for name, kind in (("begin", "u32"), ("end", "u32"), ("holds", "u8")):
-        blob.add(f"fact.{name}", [], kind)
-    blob.add_strings("text", stored)
-    return without
 
 
 def _place(*parts: str | None) -> str:

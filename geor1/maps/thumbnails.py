@@ -2,8 +2,8 @@
 
 The more different pictures a page shows, the smaller each is, so that 10,000 stay within 20 MB of base64 text. Bytes a
 picture and milliseconds to decode, shrink and encode it in one thread of a 2-core machine (Pillow 13, WebP quality 45,
-method 2; JPEG at the same visible quality is 40 to 70 % larger and 0.3 to 1 ms faster), of noisy 512 px JPEG files, of
-the OSV-5M photos (682 x 512 px and more), and of the miniature world's pictures (224 x 56 and 84 x 84 px):
+method 2; JPEG of the same look is 40 to 70 % larger and 0.3 to 1 ms faster): of noisy 512 px JPEG files, of OSV-5M
+photos (682 x 512 px and more) and of the miniature world's pictures (224 x 56 and 84 x 84 px):
 
 ======== ========= ============ ============ ============
 pictures side (px) noisy        OSV-5M       miniature
@@ -11,10 +11,12 @@ pictures side (px) noisy        OSV-5M       miniature
  <= 1000       320 9.1 kB 5.3   4.0 kB 3.9   1.4 kB 0.5
  <= 2500       224 4.6 kB 3.0   2.3 kB 2.0   1.4 kB 0.5
  <= 5000       160 2.7 kB 2.1   1.4 kB 1.5   1.0 kB 0.5
-<= 10000       112 1.5 kB 1.5   0.8 kB 1.0   0.9 kB 0.4
+ <= 7500       112 1.5 kB 1.6   0.8 kB 1.0   0.9 kB 0.4
+<= 10000        96 1.3 kB 1.4   0.7 kB 0.9   0.9 kB 0.4
     more        80 0.9 kB 1.3   0.5 kB 0.8   0.7 kB 0.4
 ======== ========= ============ ============ ============
 
+Sides are whole macroblocks of 16 px: 104 px cost what 112 px do. Decoding is most of the time of the small ones.
 ``side`` is that of a square of the same area: a panorama is wider and lower.
 """
 
@@ -38,7 +40,7 @@ logger = logging.getLogger(__name__)
 FORMATS = ("JPEG", "PNG", "WEBP")  # bytes are sniffed against these; a file's name says nothing
 MAX_SOURCE_PIXELS = 60_000_000
 THUMBNAIL_TYPE = "image/webp"
-SIZES_PX = ((1000, 320), (2500, 224), (5000, 160), (10_000, 112))  # most pictures, side of each
+SIZES_PX = ((1000, 320), (2500, 224), (5000, 160), (7500, 112), (10_000, 96))  # most pictures, side of each
 SMALLEST_PX = 80
 MAX_CHARACTERS = 20_000_000  # of base64, all pictures of a page together
 _QUALITY, _METHOD = 45, 2

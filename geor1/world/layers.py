@@ -137,6 +137,21 @@ def surface_colours() -> NDArray[np.uint8]:
     return _grids()["surface_rgb"]
 
 
+def sea_mask(shape: tuple[int, int]) -> NDArray[np.bool_]:
+    """Where the sea is, on a grid over the whole Earth laid as that of :func:`surface_colours`.
+
+    Args:
+        shape: Rows and columns.
+
+    Returns:
+        True where the coast grid's cell at a cell's centre is sea.
+    """
+    grid = _grids()["coast_km"]
+    rows = ((np.arange(shape[0]) + 0.5) * grid.shape[0] / shape[0]).astype(int)
+    columns = ((np.arange(shape[1]) + 0.5) * grid.shape[1] / shape[1]).astype(int)
+    return grid[np.ix_(rows, columns)] == 0
+
+
 @functools.lru_cache(maxsize=1)
 def country_outlines() -> dict[str, Any]:
     """Natural Earth 1:110m outlines as a GeoJSON FeatureCollection, longitude first, two decimals.

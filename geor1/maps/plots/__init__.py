@@ -11,6 +11,7 @@ Units stand on the axes, one colour means one thing (``geor1.maps.colours``), te
     'error (km)'
 """
 
+from geor1.maps.plots.bias import calibration_curve, confusion_matrix, failure_bars, group_accuracy
 from geor1.maps.plots.contact import contact_sheet
 from geor1.maps.plots.distances import accuracy_bars, error_cdf, error_histogram, outcome_bars
 from geor1.maps.plots.style import STYLE
@@ -20,12 +21,16 @@ from geor1.maps.plots.world import draw_outlines, error_map, place_map, world_ax
 __all__ = [
     "STYLE",
     "accuracy_bars",
+    "calibration_curve",
     "completion_length",
+    "confusion_matrix",
     "contact_sheet",
     "draw_outlines",
     "error_cdf",
     "error_histogram",
     "error_map",
+    "failure_bars",
+    "group_accuracy",
     "moving_mean",
     "outcome_bars",
     "place_map",
