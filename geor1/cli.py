@@ -1,4 +1,5 @@
-"""The command ``geor1``: run a notebook, all of them, all of them at several seeds; map predictions; list what there is.
+"""The command ``geor1``: run a notebook, all of them, all of them at several seeds; draw predictions on a map; list
+profiles, runs and data sets.
 
 Exit codes: 0 done; 1 a notebook failed, the disk is full or a manifest is damaged; 2 the command asks for something
 that does not exist (notebook, profile, parameter) or gives a value of the wrong type.

@@ -8,7 +8,11 @@ from hypothesis import strategies as st
 from geor1.answers import StatedFact, chain_spans, check_facts, fact_holds, fact_spans, stated_facts
 from geor1.answers.chains import MAX_CHAIN_CHARS
 
-WORDS = ["north", "east", "west", "ground", "water", "sand", "A", "B", "C", "same", "other", ".", ".", "matches", "4", "1", "climate", "arid", "hemisphere", "coast", "no", "country", "South", "Africa", "so", "tile", "the", "<think>", "</think>", "<answer>", "😀"]
+WORDS = [
+    "north", "east", "west", "ground", "water", "sand", "A", "B", "C", "same", "other", ".", ".", "matches", "4", "1",
+    "climate", "arid", "hemisphere", "coast", "no", "country", "South", "Africa", "so", "tile", "the", "<think>",
+    "</think>", "<answer>", "\U0001f600",
+]  # fmt: skip
 chains = st.lists(st.sampled_from(WORDS), max_size=60).flatmap(
     lambda words: st.lists(st.sampled_from([" ", "  ", "\n", "\r\n", "\u2003"]), min_size=len(words), max_size=60).map(
         lambda gaps: "".join(word + gap for word, gap in zip(words, gaps, strict=False))

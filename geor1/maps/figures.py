@@ -30,6 +30,7 @@ logger = logging.getLogger(__name__)
 
 MAIN_MODELS = ("grpo", "zero", "control", "sft", "base")  # whose worst cases are shown: the first that is there
 MAX_PANELS = 12
+_SVG_DPI = 100  # of what is a picture inside an SVG
 _SVG = {"svg.hashsalt": "geor1", "svg.fonttype": "none"}  # the same figure gives the same bytes; text stays text
 
 
@@ -167,6 +168,7 @@ def _verdict(sample: Sample) -> str:
 
 
 def places_figure(pairs: Sequence[Pair]) -> Figure:
+    """Where the data stage sampled places, by split."""
     known = [pair for pair in pairs if pair.latitude_deg is not None]
     figure, axes = _axes(1, 1, 11.0, 6.4, 1)
     latitudes, longitudes = [pair.latitude_deg for pair in known], [pair.longitude_deg for pair in known]
@@ -199,12 +201,12 @@ def save_figure(figure: Figure, path: Path, dpi: int) -> None:
         for artist in ax.get_children():
             if isinstance(artist, Collection):
                 artist.set_rasterized(True)
-    for kind, metadata in (("png", None), ("svg", {"Date": None})):
+    for kind, resolution, metadata in (("png", dpi, None), ("svg", min(dpi, _SVG_DPI), {"Date": None})):
         target = path.with_suffix(f".{kind}")
         partial = target.with_name(f".{target.name}.partial")
         try:
             with matplotlib.rc_context({**plots.STYLE, **_SVG}):
-                figure.savefig(partial, format=kind, dpi=dpi, metadata=metadata)
+                figure.savefig(partial, format=kind, dpi=resolution, metadata=metadata)
             partial.replace(target)
         finally:
             partial.unlink(missing_ok=True)

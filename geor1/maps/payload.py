@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,7 @@ Slices = Mapping[str, Mapping[str, str]]
 """Further groups: shown name -> item id -> value."""
 
 NO_LETTER = 255
+_LEADING_NUMBER = re.compile(r"[0-9]{1,12}(?:\.[0-9]{1,12})?")
 MAX_REWARDS = 64  # terms; each is a column of four bytes a row
 MAX_SLICES = 32
 
@@ -105,24 +107,16 @@ def build_payload(
         The blob, the pictures and the header.
     """
     limits, blob, order = limits or Limits(), BlobWriter(), worst_first(samples)
-    rows = [sample.prediction for sample in samples]
-    tables = {
-        "model": Table("models"), "condition": Table("conditions", size=255), "status": Table("statuses"),
-        "country": Table("countries", [UNKNOWN]), "continent": Table("continents", [UNKNOWN], size=255),
-        "climate": Table("climates", [UNKNOWN], size=255), "letter": Table("letters", size=255, limit=20),
-    }  # fmt: skip
+    rows, tables = [sample.prediction for sample in samples], _tables()
     _write_words(blob, rows, tables)
     _write_numbers(blob, samples, order)
     rewards = _write_rewards(blob, rows)
     sliced = _write_slices(blob, rows, slices or {}, tables)
-    marker = Marker(questions or {})
-    texts_left_out = write_texts(
-        blob, rows, order, each=limits.text_characters, together=limits.all_text_characters, marker=marker
-    )
+    marker, longest = Marker(questions or {}), {"each": limits.text_characters, "together": limits.all_text_characters}
+    texts_left_out = write_texts(blob, rows, order, **longest, marker=marker)
     pictures = PictureSets(samples, order)
     thumbnails = pictures.thumbnails(images_dir, limit=limits.thumbnails)
     pictures.write(blob, thumbnails)
-    models = tables["model"].values
     header = {
         "title": plain_text(title, LABEL_LIMIT),
         "n": len(samples),
@@ -137,10 +131,19 @@ def build_payload(
         "base": dict(base or {"kind": OUTLINES}),
         "thumb_type": THUMBNAIL_TYPE,
         "colours": colours.MEANINGS,
-        "model_colours": list(colours.model_colours(models).values()),
+        "model_colours": list(colours.model_colours(tables["model"].values).values()),
         "thresholds_km": list(THRESHOLDS_KM),
     }
     return Payload(blob.pack(header), "".join(thumbnails.bodies), header)
+
+
+def _tables() -> dict[str, Table]:
+    """The tables that columns index into; those of the slices come later."""
+    return {
+        "model": Table("models"), "condition": Table("conditions", size=255), "status": Table("statuses"),
+        "country": Table("countries", [UNKNOWN]), "continent": Table("continents", [UNKNOWN], size=255),
+        "climate": Table("climates", [UNKNOWN], size=255), "letter": Table("letters", size=255, limit=20),
+    }  # fmt: skip
 
 
 def _write_words(blob: BlobWriter, rows: Sequence[Prediction], tables: Mapping[str, Table]) -> None:
@@ -149,9 +152,13 @@ def _write_words(blob: BlobWriter, rows: Sequence[Prediction], tables: Mapping[s
     blob.add("model", tables["model"].column(row.model for row in rows), "u16")
     blob.add("condition", tables["condition"].column(row.condition for row in rows), "u8")
     blob.add("status", tables["status"].column(row.status for row in rows), "u16")
-    blob.add("country", tables["country"].column(places.country), "u16")
-    blob.add("continent", tables["continent"].column(places.continent), "u8")
-    blob.add("climate", tables["climate"].column(places.climate), "u8")
+    for name, words, kind in (
+        ("country", places.country, "u16"),
+        ("continent", places.continent, "u8"),
+        ("climate", places.climate, "u8"),
+    ):
+        tables[name].column(sorted(set(words)))  # the order in which they are offered
+        blob.add(name, tables[name].column(words), kind)
     for name in ("choice", "answer"):
         letters = (getattr(row, name) for row in rows)
         indices = (NO_LETTER if letter is None else tables["letter"].add(letter) for letter in letters)
@@ -223,11 +230,19 @@ def _write_slices(
         raise ValueError(f"slices: expected at most {MAX_SLICES}, got {len(slices)}; name the columns wanted")
     shown = []
     for k, (name, values) in enumerate(slices.items()):
+        words = [(values.get(row.item_id) or "").strip() or UNKNOWN for row in rows]
         table = tables[f"slice:{k}"] = Table(f"slice {plain_text(name, 60)!r}", [UNKNOWN])
-        words = ((values.get(row.item_id) or "").strip() or UNKNOWN for row in rows)
+        for word in sorted(set(words), key=_by_leading_number):
+            table.add(word)
         blob.add(f"slice:{k}", table.column(words), "u16")
         shown.append({"name": plain_text(name, 60), "column": f"slice:{k}", "table": f"slice:{k}"})
     return shown
+
+
+def _by_leading_number(word: str) -> tuple[float, str]:
+    """Sort key that puts "250–500 m" before "1000–2000 m", and words without a number after those."""
+    digits = _LEADING_NUMBER.match(word)
+    return (float(digits.group()) if digits else math.inf, word)
 
 
 def _place(*parts: str | None) -> str:

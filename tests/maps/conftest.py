@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import json
+import base64
+import itertools
 import time
 from html.parser import HTMLParser
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Browser, sync_playwright
 
+from geor1.maps.blob import Blob, unpack
 from geor1.maps.chromium import find_chromium, launch
 from geor1.records import Prediction
 
@@ -95,9 +97,17 @@ class Page(HTMLParser):
         elif self._inside:
             self.styles.append(data)
 
-    def blob(self, name: str = "geor1-data") -> dict:
-        (text,) = [text for attributes, text in self.scripts if attributes.get("id") == name]
-        return json.loads(text)
+    def element(self, name: str) -> str:
+        """Text of the one script element of this id; an empty element has none."""
+        assert sum(attributes.get("id") == name for _, attributes in self.tags) == 1
+        return "".join(text for attributes, text in self.scripts if attributes.get("id") == name)
+
+    def blob(self) -> Blob:
+        return unpack(self.element("geor1-blob"))
+
+    def thumbnails(self) -> list[bytes]:
+        offsets, bodies = self.blob().columns["thumb.offsets"].tolist(), self.element("geor1-pictures")
+        return [base64.b64decode(bodies[a:b], validate=True) for a, b in itertools.pairwise(offsets)]
 
 
 @pytest.fixture

@@ -27,13 +27,17 @@ def evaluated(pictures, geolocation, pairing):
 
 def test_it_writes_its_products(evaluated, tmp_path, read_page):
     out = run_map(MapConfig(title="A title", dpi=60), evaluated, None, tmp_path / "out")
-    assert {p.name for p in out.iterdir()} == {"map.html", "map.png", "errors.png", "worst.png", "metrics_summary.json"}
-    for name in ("map.png", "errors.png", "worst.png"):
-        image = Image.open(out / name)
+    figures = ("map", "errors", "worst", "countries")
+    twins = {f"{name}.{kind}" for name in figures for kind in ("png", "svg")}
+    assert {p.name for p in out.iterdir()} == {"map.html", "metrics_summary.json", *twins}
+    for name in figures:
+        assert (out / f"{name}.svg").stat().st_size < 400_000
+        assert b"<svg" in (out / f"{name}.svg").read_bytes()[:1000]
+        image = Image.open(out / f"{name}.png")
         assert image.width > 300 and len(image.convert("RGB").getcolors(1 << 24)) > 100
     summary = json.loads((out / "metrics_summary.json").read_text())
     assert summary["samples"] == 13 and summary["wrong"] == 8 and summary["located"] == 3
-    assert read_page((out / "map.html").read_text()).blob()["title"] == "A title"
+    assert read_page((out / "map.html").read_text()).blob().header["title"] == "A title"
 
 
 def test_places_and_imported_outputs(evaluated, tmp_path, geolocation, read_page):
@@ -49,7 +53,7 @@ def test_places_and_imported_outputs(evaluated, tmp_path, geolocation, read_page
     assert {"places.png", "imported_map.html", "imported_map.png", "imported_errors.png"} <= {
         p.name for p in out.iterdir()
     }
-    assert read_page((out / "imported_map.html").read_text()).blob()["n"] == 5
+    assert read_page((out / "imported_map.html").read_text()).blob().n == 5
     again = run_map(MapConfig(dpi=60, imported=False), evaluated, data, tmp_path / "again")
     assert not (again / "imported_map.html").exists()
 
@@ -71,7 +75,9 @@ def test_clear_errors(tmp_path, pictures):
         run_map(MapConfig(), pictures, None, tmp_path / "out")
 
 
-@pytest.mark.parametrize("field, value", [("dpi", 10), ("worst_cases", 0), ("max_thumbnails", -1), ("title", " ")])
+@pytest.mark.parametrize(
+    "field, value", [("dpi", 10), ("worst_cases", 0), ("max_thumbnails", -1), ("title", " "), ("base", "")]
+)
 def test_config_names_the_field(field, value):
     with pytest.raises(ConfigError, match=f"{field}="):
         MapConfig(**{field: value})
@@ -93,7 +99,7 @@ def test_real_errors_of_two_models_on_1602_photos(real_data, tmp_path, read_page
     write_jsonl(tmp_path / "predictions.jsonl", rows)
     out = run_map(MapConfig(dpi=60), tmp_path, None, tmp_path / "out")
     blob = read_page((out / "map.html").read_text(encoding="utf-8")).blob()
-    names = [blob["outcomes"][outcome] for outcome in blob["columns"]["outcome"]]
-    assert blob["n"] == 3204 and names.count("unusable") == 34  # 24 of gpt-4o, 10 of gemini-1.5-pro
+    names = [blob.header["outcomes"][outcome] for outcome in blob.columns["outcome"]]
+    assert blob.n == 3204 and names.count("unusable") == 34  # 24 of gpt-4o, 10 of gemini-1.5-pro
     assert (out / "map.html").stat().st_size < 6_000_000
     assert len(Image.open(out / "map.png").convert("RGB").getcolors(1 << 24)) > 1000

@@ -6,9 +6,7 @@ import math
 
 import pytest
 
-from geor1.maps.payload import build_payload
 from geor1.maps.samples import by_model, errors_km, to_sample, to_samples, worst_first
-from geor1.maps.thumbnails import ThumbnailStore
 from geor1.records import RecordError
 
 
@@ -16,6 +14,12 @@ def test_error_is_a_degree_of_the_equator(geolocation):
     sample = to_sample(geolocation(truth=(0.0, 179.5), guess=(0.0, -179.5)))
     assert sample.outcome == "located"
     assert sample.error_km == pytest.approx(2 * math.pi * 6371.0 / 360.0)
+
+
+def test_many_at_once_are_each_as_alone(geolocation, pairing):
+    rows = [geolocation(), pairing(), geolocation(guess=None), geolocation(truth=None), geolocation(guess=(-80.0, 1.0))]
+    assert to_samples(rows) == [to_sample(row) for row in rows]
+    assert [sample.error_km is None for sample in to_samples(rows)] == [False, True, True, True, False]
 
 
 @pytest.mark.parametrize("guess", [None, (95.0, 0.0), (0.0, 181.0), (math.nan, 0.0), (0.0, math.inf)])
@@ -45,16 +49,3 @@ def test_by_model_keeps_order(geolocation):
     samples = to_samples([geolocation(model="b"), geolocation(model="a"), geolocation(model="b")])
     assert {name: len(group) for name, group in by_model(samples).items()} == {"b": 2, "a": 1}
     assert list(by_model(samples)) == ["b", "a"]
-
-
-def test_payload_stores_each_string_once(geolocation):
-    samples = to_samples([geolocation(item_id=f"p{i % 3}", raw="same") for i in range(9)])
-    payload = build_payload(samples, ThumbnailStore(None, limit=5), title="t", max_text_characters=10)
-    assert payload["tables"]["text"] == ["same"]
-    assert {len(column) for column in payload["columns"].values()} == {9}
-    assert sorted(payload["order"]) == list(range(9))
-
-
-def test_payload_of_nothing():
-    payload = build_payload([], ThumbnailStore(None, limit=5), title="t", max_text_characters=10)
-    assert payload["n"] == 0 and payload["order"] == []

@@ -8,11 +8,22 @@ import subprocess
 import sys
 import time
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from geor1.world.layers import CLIMATES, COAST_WITHIN_KM, PlaceFacts, country_outlines, data_file, describe_place
+from geor1.world.layers import (
+    CLIMATES,
+    COAST_WITHIN_KM,
+    PlaceFacts,
+    country_outlines,
+    data_file,
+    describe_place,
+    koppen_at,
+    sea_mask,
+    surface_colours,
+)
 
 # (place, latitude, longitude, facts as an atlas gives them)
 KNOWN = [
@@ -148,3 +159,26 @@ def test_import_stays_light() -> None:
     code = "import sys, geor1.world.layers, geor1.world.gazetteer; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
+
+
+def test_climates_in_bulk_are_those_one_by_one() -> None:
+    random = np.random.default_rng(3)
+    latitudes = np.concatenate([random.uniform(-90, 90, 500), [90.0, -90.0, 0.0, math.nan]])
+    longitudes = np.concatenate([random.uniform(-180, 180, 500), [180.0, -180.0, math.nan, 0.0]])
+    expected = [
+        "" if math.isnan(lat + lon) else describe_place(latitude_deg=lat, longitude_deg=lon).koppen
+        for lat, lon in zip(latitudes.tolist(), longitudes.tolist(), strict=True)
+    ]
+    assert koppen_at(latitudes, longitudes).tolist() == expected
+    assert koppen_at([], []).tolist() == []
+    with pytest.raises(ValueError, match=r"latitude_deg=121.47 is outside \[-90, 90\]"):
+        koppen_at([0.0, 121.47], [0.0, 31.0])
+    with pytest.raises(ValueError, match="got 1 latitudes and 2 longitudes"):
+        koppen_at([0.0], [0.0, 1.0])
+
+
+def test_the_sea_is_sea_and_the_land_has_colours() -> None:
+    sea = sea_mask((90, 180))
+    assert sea[45, 75] and not sea[40, 100]  # the Atlantic and the Congo
+    assert 0.6 < np.mean(sea) < 0.75
+    assert surface_colours().shape == (900, 1800, 3)
