@@ -159,6 +159,9 @@ def _write_words(blob: BlobWriter, rows: Sequence[Prediction], tables: Mapping[s
     ):
         tables[name].column(sorted(set(words)))  # the order in which they are offered
         blob.add(name, tables[name].column(words), kind)
+    tables["letter"].column(
+        sorted({letter for row in rows for letter in (row.choice, row.answer) if letter is not None})
+    )
     for name in ("choice", "answer"):
         letters = (getattr(row, name) for row in rows)
         indices = (NO_LETTER if letter is None else tables["letter"].add(letter) for letter in letters)
