@@ -27,12 +27,12 @@ class Base:
     """A base layer.
 
     Attributes:
-        header: For the page: ``{"kind": "outlines"}``, ``{"kind": "picture", "uri": …}`` with the whole Earth in
+        header: For the page: None for outlines alone, ``{"kind": "picture", "uri": …}`` with the whole Earth in
             equirectangular projection, or ``{"kind": "tiles", "url": …, "attribution": …}`` in web Mercator.
         host: Scheme and host that the page may then load pictures from; None where it loads nothing.
     """
 
-    header: dict[str, Any]
+    header: dict[str, Any] | None
     host: str | None = None
 
 
@@ -46,13 +46,13 @@ def read_base(text: str, attribution: str | None = None) -> Base:
     Raises:
         ConfigError: Neither.
 
-    >>> read_base("outlines").header
-    {'kind': 'outlines'}
+    >>> read_base("outlines").header is None
+    True
     >>> read_base("https://tile.example.org/{z}/{x}/{y}.png").host
     'https://tile.example.org'
     """
     if text == OUTLINES:
-        return Base({"kind": OUTLINES})
+        return Base(None)
     if text == BLUE_MARBLE:
         return Base({"kind": "picture", "uri": blue_marble_uri(), "attribution": "NASA Blue Marble"})
     match = _TEMPLATE.fullmatch(text)

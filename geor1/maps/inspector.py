@@ -31,7 +31,9 @@ from geor1.maps.text import clean_text, script_json
 from geor1.records import Prediction, Question
 from geor1.runs import atomic_write_text
 
-SCRIPTS = ("geometry.js", "canvas.js", "card.js", "scene.js", "inspector.js")  # in the order they run
+SCRIPTS = (  # in the order they run
+    "geometry.js", "data.js", "state.js", "raster.js", "paint.js", "layer.js", "card.js", "facets.js", "inspector.js",
+)  # fmt: skip
 STYLES = ("inspector.css",)
 
 _INLINE_SCRIPT = re.compile(r"<script>(.*?)</script>", re.DOTALL)
@@ -146,10 +148,10 @@ def build_map(
 
 
 def _frame(payload: Payload, outlines: dict[str, Any], picture_host: str | None) -> folium.Map:
-    """The folium map inside its page."""
+    """The folium map inside its page; tiles come in web Mercator, so that the whole map is in it with them."""
     inspector = _OfflineMap(
-        location=[15.0, 0.0], zoom_start=1, tiles=None, crs="Geor1", zoom_snap=0.25, prefer_canvas=True,
-        max_bounds_viscosity=0.7, min_zoom=0, max_zoom=12,
+        location=[15.0, 0.0], zoom_start=1, tiles=None, crs="EPSG3857" if picture_host else "Geor1", zoom_snap=0.25,
+        prefer_canvas=True, max_bounds_viscosity=0.7, min_zoom=0, max_zoom=12,
     )  # fmt: skip
     title = html.escape(clean_text(payload.header["title"]))
     page = _Page(picture_host, title=title, height="760px")

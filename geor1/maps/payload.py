@@ -17,7 +17,6 @@ import numpy as np
 import numpy.typing as npt
 
 from geor1.maps import colours
-from geor1.maps.base import OUTLINES
 from geor1.maps.blob import BlobWriter
 from geor1.maps.marks import Marker
 from geor1.maps.pictures import PictureSets
@@ -128,7 +127,7 @@ def build_payload(
         "left_out": len(thumbnails.left_out),
         "texts_left_out": texts_left_out,
         "facts_unmarked": marker.differing,
-        "base": dict(base or {"kind": OUTLINES}),
+        "base": None if base is None else dict(base),
         "thumb_type": THUMBNAIL_TYPE,
         "colours": colours.MEANINGS,
         "model_colours": list(colours.model_colours(tables["model"].values).values()),

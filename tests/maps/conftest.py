@@ -17,6 +17,8 @@ from geor1.maps.chromium import find_chromium, launch
 from geor1.records import Prediction
 
 SQUARE = [[[0.0, 0.0], [20.0, 0.0], [20.0, 20.0], [0.0, 20.0], [0.0, 0.0]]]
+
+
 @pytest.fixture(scope="session")
 def browser():
     """One headless Chromium for all tests; they are skipped, saying so, where none is installed."""

@@ -90,7 +90,7 @@ def test_numbers_and_tables_of_any_size_are_cut_not_raised(geolocation, pairing,
     assert [blob.columns[name][0] for name in names] == [255, 0, 2**31 - 1, 65535, 0]
     rows = [pairing(f"letter {k}", "B", rewards={f"term {k}": 1.0}) for k in range(300)]
     blob = payload(rows)
-    assert len(blob.header["tables"]["letter"]) == 255 and blob.words("choice", "letter")[-1] == OTHER
+    assert len(blob.header["tables"]["letter"]) == 255 and blob.words("choice", "letter").count(OTHER) == 47
     assert len(blob.header["rewards"]) == MAX_REWARDS
     assert "letters: more than 254 different values" in caplog.text and "236 reward terms beyond" in caplog.text
 
