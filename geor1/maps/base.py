@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from geor1.maps.text import plain_text
 from geor1.runs import ConfigError
 from geor1.world.layers import sea_mask, surface_colours
 
@@ -62,7 +63,9 @@ def read_base(text: str, attribution: str | None = None) -> Base:
             "https://host/{z}/{x}/{y}.png"
         )
     host = match.group(1)
-    return Base({"kind": "tiles", "url": text, "attribution": attribution or host.split("://")[1]}, host)
+    return Base(
+        {"kind": "tiles", "url": text, "attribution": plain_text(attribution or host.split("://")[1], 200)}, host
+    )
 
 
 def blue_marble_uri() -> str:

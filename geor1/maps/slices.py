@@ -65,15 +65,17 @@ def label_slices(path: Path | str, key: str, columns: Sequence[str] | None = Non
         columns: Columns wanted; when None, all that hold 2 to MAX_VALUES different values.
 
     Raises:
-        RecordError: A column is missing.
+        RecordError: A column is missing, or the file is no CSV in UTF-8.
     """
-    with Path(path).open(encoding="utf-8", newline="") as file:
-        reader = csv.DictReader(file)
-        there = list(reader.fieldnames or [])
-        missing = [name for name in (key, *(columns or ())) if name not in there]
-        if missing:
-            raise RecordError(f"{Path(path).name}: no column {missing[0]!r}; it has {there}")
-        rows = list(reader)
+    try:
+        with Path(path).open(encoding="utf-8-sig", newline="") as file:
+            reader = csv.DictReader(file)
+            there, rows = list(reader.fieldnames or []), list(reader)
+    except (csv.Error, UnicodeDecodeError) as error:
+        raise RecordError(f"{Path(path).name}: expected a CSV file with a header, in UTF-8: {error}") from error
+    missing = [name for name in (key, *(columns or ())) if name not in there]
+    if missing:
+        raise RecordError(f"{Path(path).name}: no column {missing[0]!r}; it has {there}")
     wanted = list(columns) if columns is not None else [name for name in there if name != key]
     slices = {name: {row[key]: row[name] or "" for row in rows if row[key]} for name in wanted}
     return slices if columns is not None else _telling(slices)

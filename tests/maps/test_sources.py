@@ -98,6 +98,12 @@ def test_slices_of_a_table(tmp_path, caplog):
     assert list(slices) == ["weather"] and slices["weather"]["i1"] == "sun" and slices["weather"]["i300"] == ""
     assert "no filter by number: more than 200 different values" in caplog.text
     assert list(label_slices(table, "id", ["constant", "number"])) == ["constant", "number"]
+    table.write_bytes(b"\xef\xbb\xbfid,weather\r\na,sun,too many\r\nb\r\n,rain\r\nc,rain\r\n")
+    assert label_slices(table, "id") == {"weather": {"a": "sun", "b": "", "c": "rain"}}
+    table.write_bytes(b"id,weather\n\xff,sun\n")
+    with pytest.raises(RecordError, match=r"labels.csv: expected a CSV file with a header, in UTF-8"):
+        label_slices(table, "id")
+    table.write_text("id,number\n")
     with pytest.raises(RecordError, match=r"labels.csv: no column 'name'; it has \['id'"):
         label_slices(table, "name")
 
