@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import time
 from html.parser import HTMLParser
 from pathlib import Path
@@ -13,6 +14,8 @@ from playwright.sync_api import Browser, sync_playwright
 
 from geor1.maps.chromium import find_chromium, launch
 from geor1.records import Prediction
+
+sys.path.insert(0, str(Path(__file__).parent))  # for component_page, whatever the import mode
 
 SQUARE = [[[0.0, 0.0], [20.0, 0.0], [20.0, 20.0], [0.0, 20.0], [0.0, 0.0]]]
 @pytest.fixture(scope="session")
