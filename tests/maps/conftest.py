@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import itertools
+import json
+import sys
 import time
 from html.parser import HTMLParser
 from pathlib import Path
@@ -15,6 +17,8 @@ from playwright.sync_api import Browser, sync_playwright
 from geor1.maps.blob import Blob, unpack
 from geor1.maps.chromium import find_chromium, launch
 from geor1.records import Prediction
+
+sys.path.insert(0, str(Path(__file__).parent))  # for component_page, whatever the import mode
 
 SQUARE = [[[0.0, 0.0], [20.0, 0.0], [20.0, 20.0], [0.0, 20.0], [0.0, 0.0]]]
 
