@@ -19,6 +19,13 @@
   /* A distance that may be infinite (a miss) or unknown. */
   geor1.distance = (km) => (Number.isNaN(km) ? "–" : km === Infinity ? "∞ (no answer)" : geor1.kilometres(km));
 
+  /* A table cell that breaks before its brackets and nowhere else. */
+  geor1.cell = function (text) {
+    const cell = element("td");
+    text.split(" (").forEach((part, k) => cell.append(...(k ? [" "] : []), element("span", "charts-unbroken", (k ? "(" : "") + part)));
+    return cell;
+  };
+
   /* "12 km to 80 km", or why there is no interval. */
   geor1.interval = function (low, high, show) {
     return Number.isNaN(low) || Number.isNaN(high) ? "no interval: too few" : show(low) + " to " + show(high);
@@ -68,7 +75,7 @@
     const x = (km) => box.left + box.width * geor1.toShare(km), base = box.top + box.height;
     const written = [], marks = data.header.thresholds_km;
     for (const km of [threshold, ...marks.filter((mark) => mark !== threshold).reverse()]) {
-      const chosen = km === threshold, text = number(km), half = 4 * text.length + 2;
+      const chosen = km === threshold, text = number(km), half = 3.4 * text.length + 2;
       root.append(svg("path", { d: `M${x(km)} ${box.top}V${base + 4}`, class: "charts-grid" + (chosen ? " charts-chosen" : "") }));
       if (written.some(([at, reach]) => Math.abs(at - x(km)) < reach + half)) continue; // no room beside its neighbour
       written.push([x(km), half]);
@@ -192,7 +199,7 @@
       const row = element("tr"), first = element("th");
       first.scope = "row";
       first.append(swatch(data, model, dotted), texts[0]);
-      row.append(first, ...texts.slice(1).map((text) => element("td", "", text)));
+      row.append(first, ...texts.slice(1).map((text) => geor1.cell(text)));
       return row;
     }));
     return table;

@@ -227,7 +227,7 @@
   function line(label, ...cells) {
     const row = element("tr"), head = element("th", "", label);
     head.scope = "row";
-    row.append(head, ...cells.map((text) => element("td", "", text)));
+    row.append(head, ...cells.map((text) => geor1.cell(text)));
     return row;
   }
 
