@@ -133,6 +133,10 @@ def test_nothing_is_drawn_while_hidden(component_page, made_up):
     assert page.inner_html("#charts") == before
     page.evaluate("document.getElementById('charts').style.display = ''")
     page.wait_for_selector("#charts .charts-dot")
+    page.set_viewport_size({"width": 500, "height": 800})
+    page.wait_for_timeout(200)
+    assert page.evaluate("document.querySelector('.charts-figure').viewBox.baseVal.width") <= 500
+    assert page.evaluate("geor1.errors") == [] and page.errors == []
 
 
 def test_histogram_of_the_sliders(component_page, made_up):

@@ -26,9 +26,11 @@
     return cell;
   };
 
-  /* "12 km to 80 km", or why there is no interval. */
+  /* "12–80 km", "80 km to ∞ (no answer)", or why there is no interval. */
   geor1.interval = function (low, high, show) {
-    return Number.isNaN(low) || Number.isNaN(high) ? "no interval: too few" : show(low) + " to " + show(high);
+    if (Number.isNaN(low) || Number.isNaN(high)) return "no interval: too few";
+    const first = show(low), last = show(high), unit = (text) => text.slice(text.lastIndexOf(" "));
+    return unit(first) === unit(last) ? first.slice(0, -unit(first).length) + "–" + last : first + " to " + last;
   };
 
   /* The rows drawn: those in the window; in a comparison also their partners under the other model. */
@@ -131,7 +133,8 @@
 
   /* Names beside the curves' ends, pushed apart so that none covers another. */
   function labelEnds(root, data, ends, x, lowest) {
-    ends.sort((a, b) => a.y - b.y);
+    const slot = (end) => Math.round(end.y / 13); // ends this near each other stand in the order of the curves
+    ends.sort((a, b) => slot(a) - slot(b) || a.median - b.median || a.y - b.y);
     ends.forEach((end, k) => { end.at = k ? Math.max(end.y, ends[k - 1].at + 13) : end.y; });
     for (let k = ends.length - 1, floor = lowest; k >= 0; k--, floor -= 13) {
       ends[k].at = floor = Math.min(ends[k].at, floor);
@@ -156,7 +159,7 @@
       const last = 1 - s.misses / s.n;
       path += `L${x(LARGEST_KM)} ${y(last).toFixed(1)}`;
       root.append(modelStyle(svg("path", { d: path, class: "charts-curve" }), data, s.model));
-      ends.push({ name: s.name, model: s.model, y: y(last) });
+      ends.push({ name: s.name, model: s.model, y: y(last), median: s.median });
     }
     labelEnds(root, data, ends, box.left + box.width + 1, y(0));
     return root;
@@ -258,7 +261,7 @@
       const now = Math.floor(entry.contentRect.width);
       stale = stale || (now > 0 && now !== width);
       width = now;
-      refresh(false);
+      requestAnimationFrame(() => refresh(false)); // drawing changes the height: not while sizes are being observed
     }).observe(root);
     function refresh(changed) {
       stale = stale || changed;

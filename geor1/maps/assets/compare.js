@@ -189,7 +189,7 @@
       fill();
       if (!state.get("compare")) {
         body.replaceChildren(element("p", "compare-nothing", "Choose two models and press “compare”: the map then shows, "
-          + "for every question that both answered, which of them was better."));
+          + "for every question put to both, which of them was better."));
         return;
       }
       const [a, b] = state.get("compare").map((m) => names[m]), result = geor1.comparison(data, state);
@@ -237,7 +237,7 @@
     const success = geolocation ? `within ${number(state.get("threshold"))} km` : "right";
     const share = (count) => `${percent(n ? count / n : NaN)} (${geor1.interval(...stats.wilson(count, n), geor1.percent)})`;
     const middle = (m) => `${geor1.distance(m.median)} (${geor1.interval(m.low, m.high, geor1.distance)})`;
-    table.append(element("caption", "", `n = ${number(n)} questions answered by both; 95 % intervals`));
+    table.append(element("caption", "", `n = ${number(n)} questions put to both; 95 % intervals`));
     table.append(line(`sign test, ${number(won)} to ${number(lost)}`, geor1.pValue(result.sign)));
     if (geolocation)
       table.append(line(`A ${a}: median error`, middle(result.medianA)), line(`B ${b}: median error`, middle(result.medianB)));
