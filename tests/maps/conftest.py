@@ -5,11 +5,14 @@ from __future__ import annotations
 import base64
 import itertools
 import json
+import math
+import re
 import sys
 import time
 from html.parser import HTMLParser
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 from playwright.sync_api import Browser, sync_playwright
@@ -177,3 +180,127 @@ def pictures(tmp_path) -> Path:
         image = Image.new("RGB", size, (40 * index, 255 - 40 * index, 90))
         image.save(folder / "images" / f"{name}.png", exif=exif if name == "g" else b"")
     return folder
+
+
+# --- parts of the page on made-up columns ----------------------------------------------------------------------------
+
+PARTS = (
+    "geometry.js", "statistics.js", "data.js", "state.js", "raster.js", "paint.js", "choropleth.js", "charts.js",
+    "compare.js",
+)  # fmt: skip
+BUILD = """
+  const TYPES = {u8: Uint8Array, u16: Uint16Array, u32: Uint32Array, i32: Int32Array, f32: Float32Array};
+  const given = JSON.parse(document.getElementById("columns").textContent);
+  const data = Object.assign(Object.create(geor1.Data.prototype), {n: given.n, header: given.header,
+    tables: given.tables, col: {}, decoder: new TextDecoder(), byItem: null, sites: null});
+  for (const [name, [type, values]] of Object.entries(given.columns))
+    data.col[name] = Float64Array.from(values, (value) => (value === null ? NaN : value));
+  for (const [name, [type]] of Object.entries(given.columns)) data.col[name] = TYPES[type].from(data.col[name]);
+  const names = (kind) => (i) => kind + " " + i;
+  Object.assign(data, {item: (i) => "item " + data.col.item[i], place: names("place"), guessed: names("guess"),
+    text: names("text")});
+  const state = new geor1.State(data), map = L.map("map", {crs: L.CRS.EPSG4326, zoomSnap: 0});
+  map.fitBounds([[-60, -180], [84, 180]]);
+  const root = (id) => document.getElementById(id), choropleth = geor1.makeChoropleth(map, data, state);
+  const parts = {charts: geor1.makeCharts(root("charts"), data, state),
+    compare: geor1.makeCompare(root("compare"), data, state),
+    histogram: geor1.makeErrorHistogram(root("histogram"), data, state), choropleth};
+  root("legend").append(choropleth.legend());
+  document.documentElement.dataset.theme = geor1.isDark("auto") ? "dark" : "light";
+  const follow = (changed) => { for (const part of Object.values(parts)) part.update(changed); };
+  state.on(follow);
+  Object.assign(geor1, {data, state, map, parts, follow, rowsOf: (list) => Uint32Array.from(list)});
+  follow(new Set([...Object.keys(state.values), "rows", "window"]));
+"""
+BODY = """<body><div id="map" style="height: 380px"></div><div id="legend"></div><div id="histogram"></div>
+<div id="charts"></div><div id="compare"></div>"""
+
+
+@pytest.fixture
+def component_page(tmp_path, open_page, outlines):
+    """A page with the charts, the comparison and the map of countries on made-up columns, without the rest.
+
+    component_page(columns, tables, header, outlines=…, width=…, dark=…) -> page; columns: name -> (type, values), NaN
+    where unknown. The page's ``geor1`` also holds data, state, map and parts.
+    """
+    from geor1.maps.inspector import asset, leaflet_css, leaflet_script
+
+    def run(columns, tables, header, *, shapes=None, **options):
+        rows = len(columns["model"][1])
+        listed = {
+            name: [kind, [None if value != value else value for value in np.asarray(values).tolist()]]
+            for name, (kind, values) in columns.items()
+        }
+        document = {"n": rows, "header": header, "tables": tables, "columns": listed}
+        roots = "\n".join(re.findall(r":root[^{]*\{[^}]*\}", asset("inspector.css")))
+        styles = [leaflet_css(), roots, *(asset(f"{name}.css") for name in ("charts", "compare", "choropleth"))]
+        base = "body { font: 14px/1.4 system-ui, sans-serif; color: var(--ink); background: var(--paper); margin: 0; }"
+        scripts = [leaflet_script(), *(asset(name) for name in PARTS)]
+        text = (
+            '<!doctype html><meta charset="utf-8">'
+            + "".join(f"<style>{style}</style>" for style in [*styles, base])
+            + "".join(f"<script>{script}</script>" for script in scripts)
+            + BODY
+            + f'<script type="application/json" id="columns">{json.dumps(document)}</script>'
+            + f'<script type="application/json" id="geor1-outlines">{json.dumps(shapes or outlines)}</script>'
+            + f"<script>{{{BUILD}}}</script>"
+        )
+        path = tmp_path / "parts.html"
+        path.write_text(text, encoding="utf-8")
+        return open_page(path, **options)
+
+    return run
+
+
+@pytest.fixture
+def made_up():
+    """Columns, tables and header of made-up rows of three models: geolocation with misses, pairing with rotations."""
+
+    def make(items: int = 400, seed: int = 0):
+        rng = np.random.default_rng(seed)
+        models, rows = ["base", "sft", "grpo"], []
+        for model, scale in enumerate((1500.0, 600.0, 250.0)):
+            for item in range(items):
+                if model == 2 and item % 50 == 7:
+                    continue  # one model lacks some items
+                km = float(np.float32(min(20015.0, scale * rng.lognormal(0.0, 1.8))))
+                missed, unknown = rng.random() < 0.06, item % 40 == 3
+                km = math.nan if missed or unknown else km
+                country = 0 if unknown else 1 + item % 5 if item % 9 else 6
+                rows.append([0, model, item, 0, 0, country, math.nan if unknown else 10.0, km, 3 if missed else 2, 0])
+            for item in range(items // 4):
+                for turn in range(4):
+                    outcome = rng.choice([0, 1, 3], p=[0.3 + 0.15 * model, 0.65 - 0.15 * model, 0.05])
+                    rows.append([1, model, 10_000 + item, 0, turn, 1 + item % 5, -33.9, math.nan, outcome, 1])
+        rows = [rows[k] for k in rng.permutation(len(rows))]
+        names = ("task", "model", "item", "condition", "rotation", "country", "tlat", "km", "outcome", "picset")
+        kinds = ("u8", "u16", "u32", "u8", "u8", "u16", "f32", "f32", "u8", "u32")
+        values = [np.array(column) for column in zip(*rows, strict=True)]
+        columns = {name: (kind, column) for name, kind, column in zip(names, kinds, values, strict=True)}
+        n, located = len(rows), np.isfinite(columns["km"][1])
+        zeros = np.zeros(n)
+        columns |= {
+            "status": ("u16", (columns["outcome"][1] == 3).astype(int)),
+            "continent": ("u8", zeros), "climate": ("u8", zeros), "sample": ("u16", zeros),
+            "tlon": ("f32", np.where(np.isnan(columns["tlat"][1]), np.nan, 20.0)),
+            "plat": ("f32", np.where(located, 11.0, np.nan)), "plon": ("f32", np.where(located, 21.0, np.nan)),
+            "rank": ("u32", np.arange(n)),
+            "reward:0": ("f32", np.where(columns["outcome"][1] == 3, np.nan, rng.random(n))),
+            "reward:1": ("f32", (columns["outcome"][1] != 3) * 1.0),
+            "picset.start": ("u32", np.array([0, 1, 6])), "pic.role": ("u8", np.array([0, 0, 1, 1, 1, 1])),
+        }  # fmt: skip
+        tables = {
+            "model": models, "condition": ["normal"], "status": ["ok", "no_coordinates"],
+            "letter": ["A", "B", "C", "D"],
+            "country": ["unknown", "Chad", "Sudan", "Peru", "Japan", "Fiji", "Malta"],
+            "continent": ["unknown"], "climate": ["unknown"],
+        }  # fmt: skip
+        header = {
+            "title": "made up", "slices": [], "rewards": ["accuracy", "format"],
+            "thresholds_km": [1, 25, 200, 750, 2500],
+            "outcomes": ["right", "wrong", "located", "unusable"], "model_colours": ["#56B4E9", "#E69F00", "#CC79A7"],
+            "colours": {"right": "#009E73", "unusable": "#767676"}, "missing": 0, "left_out": 0,
+        }  # fmt: skip
+        return columns, tables, header
+
+    return make
