@@ -31,7 +31,7 @@ PRODUCTS = {
     "02_scaffold_sft": ("checkpoint/model.safetensors", "metrics.jsonl", "labels_seen.json"),
     "03_grpo": ("checkpoint/model.safetensors", "metrics.jsonl", "rollouts.jsonl", "labels_seen.json"),
     "04_evaluation": ("predictions.jsonl", "scores.json"),
-    "05_map_visualisation": ("map.html", "map.png", "errors.png", "worst.png", "places.png"),
+    "05_map_visualisation": ("map.html", "map.png", "errors.png", "worst.png", "places.png", "rollouts.html"),
 }
 
 

@@ -21,7 +21,8 @@ from PIL import Image
 
 from geor1.geodesy import destination
 from geor1.maps.chromium import launch
-from geor1.maps.inspector import _OfflineMap, build_map, leaflet_css, leaflet_script, save_map
+from geor1.maps.frame import OfflineMap, leaflet_css, leaflet_script
+from geor1.maps.inspector import build_map, save_map
 from geor1.records import Prediction
 from geor1.world.gazetteer import cities
 
@@ -107,7 +108,7 @@ def made_up_pictures(n: int, folder: Path) -> list[str]:
 
 def plain_folium(rows: Sequence[Prediction], path: Path) -> Path:
     """The same samples as folium users do it: one marker with a tooltip each (popups would need jQuery too)."""
-    plain = _OfflineMap(location=[15, 0], zoom_start=2, tiles=None)
+    plain = OfflineMap(location=[15, 0], zoom_start=2, tiles=None)
     for row in rows:
         place = (row.true_latitude_deg, row.true_longitude_deg)
         folium.CircleMarker(place, radius=4, tooltip=f"{row.model} {row.item_id}").add_to(plain)

@@ -44,7 +44,8 @@ def draw_map(options: argparse.Namespace) -> None:
     given = {name: getattr(options, name) for name in ("title", "base", "attribution")}
     config = configure(MapConfig, STAGE, options.profile)
     config = dataclasses.replace(config, **{name: value for name, value in given.items() if value is not None})
-    print(run_map(config, sources, options.data, options.out, labels=labels) / "map.html")
+    drawn = run_map(config, sources, options.data, options.out, grpo=options.grpo, labels=labels)
+    print(drawn / "map.html")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -60,6 +61,7 @@ def _options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--out", type=Path, default=Path("map"), help="folder for page and figures (default: map)")
     parser.add_argument("--data", type=Path, help="run folder of 01_data_synthesis: questions, facts, places")
+    parser.add_argument("--grpo", type=Path, help="run folder of 03_grpo: its rollouts as a page of their own")
     parser.add_argument("--labels", type=Path, metavar="FILE.csv", help="table whose columns become filters")
     parser.add_argument("--label-key", metavar="COLUMN", help="its column of item ids")
     parser.add_argument("--label-columns", nargs="+", metavar="COLUMN", help="columns wanted (default: all that group)")

@@ -23,6 +23,8 @@ class MapConfig:
         base: What lies beneath: ``outlines``, ``blue-marble``, or a URL template of tiles (the page then loads pictures
             from that host, and from no other).
         attribution: Whom the owner of the tiles wants named; empty for the host.
+        rollouts_title: Title of the page of a GRPO run's rollouts.
+        max_rollout_thumbnails: Most pictures in that page, of an even spread of steps.
     """
 
     title: str = "Where the model errs"
@@ -34,11 +36,14 @@ class MapConfig:
     imported: bool = True
     base: str = "outlines"
     attribution: str = ""
+    rollouts_title: str = "What the policy tried"
+    max_rollout_thumbnails: int = 900
 
     def __post_init__(self) -> None:
-        if not self.title.strip():
-            raise ConfigError(f"title={self.title!r}: expected some text")
-        for name in ("max_thumbnails", "max_text_characters", "max_arcs"):
+        for name in ("title", "rollouts_title"):
+            if not getattr(self, name).strip():
+                raise ConfigError(f"{name}={getattr(self, name)!r}: expected some text")
+        for name in ("max_thumbnails", "max_text_characters", "max_arcs", "max_rollout_thumbnails"):
             _within(name, getattr(self, name), 0, None)
         if not self.base.strip():
             raise ConfigError(f"base={self.base!r}: expected outlines, blue-marble or a URL of tiles")

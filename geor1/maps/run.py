@@ -14,6 +14,7 @@ from geor1.maps.config import MapConfig
 from geor1.maps.figures import save_figure
 from geor1.maps.inspector import build_map, save_map
 from geor1.maps.payload import Slices
+from geor1.maps.rollout_figure import draw_rollouts
 from geor1.maps.samples import to_samples
 from geor1.maps.slices import place_slices, question_slices
 from geor1.maps.sources import gather
@@ -56,6 +57,7 @@ def run_map(
     data: Path | str | None,
     run_dir: Path | str,
     *,
+    grpo: Path | str | None = None,
     labels: Slices | None = None,
 ) -> Path:
     """Draw the predictions of stage 04.
@@ -69,13 +71,14 @@ def run_map(
         run_dir: Folder for ``map.html``, and as PNG and SVG ``map``, ``errors``, ``worst``, ``countries`` if there is
             geolocation, ``places`` if ``data`` is given; ``imported_map.html`` and ``imported_…`` figures if stage 04
             imported other models' outputs.
+        grpo: Run folder of stage 03, for ``rollouts.html`` and, as PNG and SVG, ``rollouts``; None leaves them out.
         labels: Further groups to filter by: shown name -> item id -> value.
 
     Returns:
         ``run_dir``.
 
     Raises:
-        MissingUpstreamError: No predictions there.
+        MissingUpstreamError: No predictions, or no rollouts, there.
         RecordError: A line does not fit, or a true position is out of range.
         ConfigError: ``config.base`` names no base layer.
     """
@@ -98,6 +101,8 @@ def run_map(
     if data is not None and (Path(data) / PAIRS).is_file():
         places = figures.places_figure(read_jsonl(Path(data) / PAIRS, Pair))
         save_figure(places, run_dir / "places.png", config.dpi)
+    if grpo is not None:
+        summary |= draw_rollouts(config, grpo, data, run_dir)
     write_json(run_dir / "metrics_summary.json", summary)
     return run_dir
 

@@ -15,7 +15,8 @@ import time
 import pytest
 
 from geor1.maps.base import read_base
-from geor1.maps.inspector import build_map, leaflet_css, save_map
+from geor1.maps.frame import leaflet_css
+from geor1.maps.inspector import build_map, save_map
 
 BASE64 = string.ascii_letters + string.digits + "+/="
 HOSTILE = [

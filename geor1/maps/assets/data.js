@@ -61,7 +61,7 @@
     static async load() {
       const pictures = document.getElementById("geor1-pictures");
       const buffer = await inflated(document.getElementById("geor1-blob").textContent);
-      return new geor1.Data(buffer, pictures ? pictures.textContent.trim() : "");
+      return new this(buffer, pictures ? pictures.textContent.trim() : "");
     }
 
     constructor(buffer, pictures) {

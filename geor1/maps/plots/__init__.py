@@ -15,7 +15,15 @@ from geor1.maps.plots.bias import calibration_curve, confusion_matrix, failure_b
 from geor1.maps.plots.contact import contact_sheet
 from geor1.maps.plots.distances import accuracy_bars, error_cdf, error_histogram, outcome_bars
 from geor1.maps.plots.style import STYLE
-from geor1.maps.plots.training import completion_length, moving_mean, reward_curves, zero_variance_share
+from geor1.maps.plots.training import (
+    completion_length,
+    group_rewards,
+    moving_mean,
+    reward_curves,
+    tied_groups,
+    training_curve,
+    zero_variance_share,
+)
 from geor1.maps.plots.world import draw_outlines, error_map, place_map, world_axes
 
 __all__ = [
@@ -31,10 +39,13 @@ __all__ = [
     "error_map",
     "failure_bars",
     "group_accuracy",
+    "group_rewards",
     "moving_mean",
     "outcome_bars",
     "place_map",
     "reward_curves",
+    "tied_groups",
+    "training_curve",
     "world_axes",
     "zero_variance_share",
 ]

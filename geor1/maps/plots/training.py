@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import re
+import itertools
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,12 +13,11 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from geor1.maps import colours
+from geor1.maps.curves import LENGTH_KEYS, ZERO_VARIANCE_KEYS, Curve, term_keys
 from geor1.maps.plots.style import label_of, quiet_grid, set_legend, set_title
+from geor1.maps.rollout_log import RolloutGroup, RolloutLog
 
-ZERO_VARIANCE_KEYS = ("zero_variance_share", "frac_reward_zero_std")  # ours; TRL's
-LENGTH_KEYS = ("completion_tokens", "completions/mean_length", "completion_length")
-TERM = re.compile(r"^(?:rewards?/)(?P<term>[^/]+)(?:/mean)?$")  # rewards/<term>/mean (TRL) or reward/<term>
-
+CURVE_COLOURS = {"tied": colours.UNUSABLE, "heldout": colours.TRUTH, "loss": colours.BLACK, "kl": colours.BLACK}
 _LINES = (colours.BLUE, colours.VERMILLION, colours.GREEN, colours.PURPLE, colours.ORANGE, colours.SKY_BLUE)
 
 
@@ -72,7 +72,7 @@ def reward_curves(
     Raises:
         ValueError: A term asked for is in no row; the message says which are.
     """
-    keys = {match["term"]: key for row in metrics for key in row if (match := TERM.match(key))}
+    keys = term_keys(metrics)
     missing = [term for term in terms or () if term not in keys]
     if missing:
         raise ValueError(f"no reward term {missing[0]!r} in the metrics; there are {sorted(keys)}")
@@ -140,6 +140,107 @@ def completion_length(
     set_title(ax, title)
     set_legend(ax, loc="best")
     return ax
+
+
+def training_curve(ax: Axes, curve: Curve, *, window: int | None = None, title: str | None = None) -> Axes:
+    """One curve of a run: every value faint, the moving mean strong.
+
+    Args:
+        ax: Axes to draw on.
+        curve: From :func:`geor1.maps.curves.training_curves`.
+        window: Values of the moving mean; None takes the curve's own, as the rollout page does. 1 draws points.
+        title: Axes title; None for none.
+
+    Returns:
+        The axes.
+    """
+    colour = CURVE_COLOURS.get(curve.kind, colours.PREDICTION)
+    steps, values = np.array(curve.steps, dtype=float), np.array(curve.values, dtype=float)
+    window = curve.window if window is None else window
+    if window > 1:
+        ax.plot(steps, values, color=colour, linewidth=0.8, alpha=0.35)
+    ax.plot(
+        steps,
+        moving_mean(values, window),
+        color=colour,
+        linewidth=2.0,
+        marker="" if window > 1 else "o",
+        markersize=3.5,
+    )
+    _step_axis(ax, curve.name)
+    ax.yaxis.label.set_parse_math(False)
+    set_title(ax, title)
+    return ax
+
+
+def tied_groups(ax: Axes, log: RolloutLog, *, title: str | None = None) -> Axes:
+    """Logged groups by step, those that taught nothing (all advantages alike) apart.
+
+    Args:
+        ax: Axes to draw on.
+        log: The rollouts.
+        title: Axes title; None for none.
+
+    Returns:
+        The axes.
+    """
+    steps = log.steps
+    counts = Counter((group.step, group.tied) for group in log.groups)
+    tied, untied = ([counts[step, want] for step in steps] for want in (True, False))
+    width = 0.8 * min((after - before for before, after in itertools.pairwise(steps)), default=1)
+    ax.bar(steps, untied, width, color=colours.PREDICTION, label="not tied")
+    ax.bar(steps, tied, width, bottom=untied, color=colours.UNUSABLE, hatch="//", edgecolor="white", label="tied")
+    _step_axis(ax, "logged groups")
+    ax.yaxis.set_major_locator(MaxNLocator(integer=True))
+    set_title(ax, title)
+    set_legend(ax, loc="lower left", bbox_to_anchor=(0.0, 1.0), ncols=2)
+    return ax
+
+
+def group_rewards(
+    ax: Axes, group: RolloutGroup, weights: Mapping[str, float] | None = None, *, title: str | None = None
+) -> Axes:
+    """The G completions of a group, each a bar of its weighted reward terms, with its letter and its advantage.
+
+    Args:
+        ax: Axes to draw on.
+        group: The group.
+        weights: Weights of the reward terms; one without a weight counts once.
+        title: Axes title; None for none.
+
+    Returns:
+        The axes. Terms without weight are left out; a term that is NaN or absent adds nothing.
+    """
+    weights = weights or {}
+    terms = [term for term in group.rollouts[0].rewards if weights.get(term, 1.0)]
+    rows = np.arange(len(group.rollouts))
+    ends = {+1: np.zeros(len(rows)), -1: np.zeros(len(rows))}  # positive parts go right of zero, negative ones left
+    for index, term in enumerate(terms):
+        found = np.array([rollout.rewards.get(term) for rollout in group.rollouts], dtype=float)  # None becomes NaN
+        values = weights.get(term, 1.0) * np.where(np.isfinite(found), found, 0.0)
+        start = np.where(values >= 0, ends[+1], ends[-1])
+        ax.barh(rows, values, 0.7, left=start, color=_LINES[index % len(_LINES)], label=label_of(term))
+        ends[+1] += np.maximum(values, 0.0)
+        ends[-1] += np.minimum(values, 0.0)
+    named = [choice or status.replace("_", " ") for choice, status in zip(group.choices, group.status, strict=True)]
+    ax.set_yticks(rows, [f"#{row + 1} {name}" for row, name in enumerate(named)])
+    _advantages(ax, group)
+    ax.invert_yaxis()
+    ax.axvline(0.0, color=colours.CHANCE, linewidth=1.0)
+    ax.set_xlabel("weighted reward" + (f"; right: {label_of(group.answer)}" if group.answer else ""))
+    quiet_grid(ax, "x")
+    set_title(ax, title)
+    set_legend(ax, loc="best")
+    return ax
+
+
+def _advantages(ax: Axes, group: RolloutGroup) -> None:
+    """Signed advantages in the right margin, one a row."""
+    for row, rollout in enumerate(group.rollouts):
+        colour = {1.0: colours.PREDICTION, -1.0: colours.ERROR}.get(float(np.sign(rollout.advantage)), colours.UNUSABLE)
+        text = f"{rollout.advantage:+.2f}".replace("-", "\u2212")
+        ax.text(1.01, row, text, color=colour, transform=ax.get_yaxis_transform(), va="center", fontsize="small")
+    ax.text(1.01, -0.7, "advantage", transform=ax.get_yaxis_transform(), va="center", fontsize="small")
 
 
 def _find(metrics: Sequence[Mapping[str, Any]], keys: Sequence[str]) -> str:
