@@ -1,7 +1,7 @@
 """How large and how quick the inspector's page is: ``python -m geor1.maps.bench``, beside plain folium in the same run.
 
-Made-up samples around real cities. Each page is built, written and opened in headless Chromium with the network cut off;
-a change is measured from the event to the end of the frame that shows it, the median of twenty. Plain folium is one
+Made-up samples around real cities. Each page is built, written and opened in headless Chromium without a network; a
+change is measured from the event to the end of the frame that shows it, the median of twenty. Plain folium is one
 marker with a tooltip a sample, Leaflet put into the file (its own link would need the network); its "change" takes half
 of the markers off the map or puts them back. Needs Playwright (extra [dev]) and an installed Chromium.
 """
@@ -27,7 +27,7 @@ from geor1.records import Prediction
 from geor1.world.gazetteer import cities
 
 MODELS = ("base", "sft", "grpo", "gpt-4o")
-WORDS = "road signs palm dry houses red roofs field forest river sun shadow left right pole soil because likely".split()
+WORDS = ("road", "signs", "palm", "dry", "houses", "red", "roofs", "field", "forest", "river", "sun", "shadow", "soil")
 PICTURE_PX = 512
 
 _MEASURE = """async () => {
@@ -80,11 +80,13 @@ def made_up(n: int, pictures: Sequence[str] = (), *, seed: int = 0) -> list[Pred
                 model=MODELS[model], task="geolocation", item_id=f"photo-{index // len(MODELS):06d}",
                 raw=f"<think> {text} </think>", status="no_coordinates" if lost else "ok",
                 latitude_deg=None if lost else float(there[0]), longitude_deg=None if lost else float(there[1]),
-                true_latitude_deg=latitude, true_longitude_deg=longitude, true_city=town.name, true_country=town.country,
+                true_latitude_deg=latitude, true_longitude_deg=longitude, true_city=town.name,
+                true_country=town.country,
                 images=tuple(pictures[(2 * index + k) % len(pictures)] for k in range(2)) if pictures else (),
-                rewards={"accuracy": float(np.exp(-km / 1000)), "format": 1.0}, completion_tokens=int(rng.integers(20, 300)),
-            )  # fmt: skip
-        )
+                rewards={"accuracy": float(np.exp(-km / 1000)), "format": 1.0},
+                completion_tokens=int(rng.integers(20, 300)),
+            )
+        )  # fmt: skip
     return rows
 
 

@@ -1,4 +1,4 @@
-"""A Chromium that is already installed, driven by Playwright: for the page's measurements and tests. Downloads nothing."""
+"""A Chromium that is installed already, driven by Playwright, for the page's measurements and tests."""
 
 from __future__ import annotations
 

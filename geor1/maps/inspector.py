@@ -21,9 +21,13 @@ from geor1.records import Prediction, Question
 from geor1.runs import atomic_write_text
 
 SCRIPTS = (  # in the order they run
-    "geometry.js", "data.js", "state.js", "raster.js", "paint.js", "layer.js", "card.js", "facets.js", "inspector.js",
+    "geometry.js", "statistics.js", "data.js", "words.js", "state.js", "search.js", "raster.js", "paint.js", "layer.js",
+    "choropleth.js", "charts.js", "order.js", "table.js", "card.js", "compare.js", "export.js",
+    "link.js", "facets.js", "inspector.js",
 )  # fmt: skip
-STYLES = ("theme.css", "inspector.css")
+STYLES = (
+    "theme.css", "inspector.css", "table.css", "card.css", "charts.css", "compare.css", "choropleth.css", "export.css",
+)  # fmt: skip
 
 
 def build_map(

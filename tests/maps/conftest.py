@@ -69,7 +69,7 @@ def open_page(browser: Browser):
 
 @pytest.fixture
 def wait_until():
-    """Wait until a condition holds. (Playwright's own wait_for_function evaluates text, which the page's policy stops.)"""
+    """Wait until a condition holds. (Playwright's wait_for_function evaluates text, which the page's policy stops.)"""
 
     def run(condition, seconds: float = 10.0) -> None:
         end = time.monotonic() + seconds

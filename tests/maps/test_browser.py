@@ -1,4 +1,4 @@
-"""The page in a real browser, offline: it draws, filters, follows the map and the keyboard, and nothing hostile runs."""
+"""The page in a real browser, offline: it draws, filters, follows map and keyboard, and nothing hostile runs."""
 
 from __future__ import annotations
 
@@ -81,7 +81,9 @@ def test_every_filter_counts_right(opened, mixed):
 
 
 def test_facets_count_what_each_value_would_show(opened, geolocation):
-    rows = [geolocation(item_id=f"i{i}", true_country=("Chad", "Japan")[i % 2], truth=(5.0 + i, 10.0)) for i in range(6)]
+    rows = [
+        geolocation(item_id=f"i{i}", true_country=("Chad", "Japan")[i % 2], truth=(5.0 + i, 10.0)) for i in range(6)
+    ]
     slices = {"weather": {f"i{i}": ("sun", "rain")[i // 3] for i in range(6)}}
     page = opened(rows, slices=slices)
     rain = page.evaluate("""() => { const f = geor1.state.facet("slice:0"), k = f.values.indexOf("rain");
@@ -124,7 +126,8 @@ def test_the_window_of_the_map_cuts_the_lists(opened, geolocation):
 
 def pixels(page) -> int:
     """Painted pixels of the sample layer."""
-    return page.evaluate("""() => { const c = geor1.page.layer._container, copy = new OffscreenCanvas(c.width, c.height).getContext("2d", {willReadFrequently: true});
+    return page.evaluate("""() => { const c = geor1.page.layer._container, copy = new OffscreenCanvas(c.width, c.height)
+          .getContext("2d", {willReadFrequently: true});
         copy.drawImage(c, 0, 0);
         return copy.getImageData(0, 0, c.width, c.height).data.filter((v, i) => i % 4 === 3 && v > 0).length }""")
 
@@ -147,10 +150,15 @@ def test_every_view_paints_its_own(opened, mixed):
 
 
 def test_colours_fit_what_they_stand_for(opened, geolocation, pairing):
-    rows = [geolocation(item_id=f"i{k}", truth=(0.0, 0.0), guess=(0.0, lon)) for k, lon in enumerate((0.1, 1.0, 5.0, 15.0, 50.0))]
+    rows = [
+        geolocation(item_id=f"i{k}", truth=(0.0, 0.0), guess=(0.0, lon))
+        for k, lon in enumerate((0.1, 1.0, 5.0, 15.0, 50.0))
+    ]
     page = opened([*rows, geolocation(item_id="u", guess=None)])
     page.select_option("select[name=colour]", "threshold")
-    labels = page.evaluate("[...geor1.state.shown].map((i) => geor1.page.layer.paint.palette[geor1.page.layer.paint.classes[i]].label)")
+    labels = page.evaluate(
+        "[...geor1.state.shown].map((i) => geor1.page.layer.paint.palette[geor1.page.layer.paint.classes[i]].label)"
+    )
     assert labels == ["1–25 km", "25–200 km", "200–750 km", "750–2,500 km", "> 2,500 km", "no distance"]
     page.select_option("select[name=colour]", "reward:0")
     assert "reward" not in page.inner_text("#geor1-legend") and page.errors == []
@@ -189,7 +197,8 @@ def test_the_map_is_clicked(opened, geolocation, pairing):
     box = page.locator(".folium-map").bounding_box()
     seen = []
     for i in range(2):  # two samples of one spot are spread, so that each can be hit
-        at = page.evaluate(f"""(() => {{ const p = geor1.page.map.latLngToContainerPoint([-33.9, 151.2]), layer = geor1.page.layer;
+        at = page.evaluate(f"""(() => {{
+            const p = geor1.page.map.latLngToContainerPoint([-33.9, 151.2]), layer = geor1.page.layer;
             return [p.x + layer.dx[{i}], p.y + layer.dy[{i}]]; }})()""")
         page.mouse.click(box["x"] + at[0], box["y"] + at[1])
         seen.append(page.evaluate("geor1.state.get('selected')"))
@@ -221,23 +230,35 @@ def test_everything_can_be_reached_by_tab(opened, mixed):
     reached = set()
     for _ in range(60):
         page.keyboard.press("Tab")
-        reached.add(page.evaluate("document.activeElement.id || document.activeElement.name || document.activeElement.className"))
+        reached.add(
+            page.evaluate(
+                "document.activeElement.id || document.activeElement.name || document.activeElement.className"
+            )
+        )
     assert {"geor1-skip", "geor1-theme", "task", "colour", "geor1-least", "geor1-most", "geor1-reset"} <= reached
     names = page.evaluate("""[...document.querySelectorAll("button, input, select")].filter((n) => n.checkVisibility())
-        .filter((n) => !(n.textContent.trim() || n.ariaLabel || n.title || n.labels?.length || n.placeholder)).map((n) => n.outerHTML)""")
+        .filter((n) => !(n.textContent.trim() || n.ariaLabel || n.title || n.labels?.length || n.placeholder))
+        .map((n) => n.outerHTML)""")
     assert names == []  # nothing without a name
 
 
 def test_contrast_of_the_text(opened, mixed):
     """WCAG 2.1 AA: 4.5 to 1 for text, in both themes."""
     luminance = """(value) => { const c = value.match(/[\\d.]+/g).map(Number).slice(0, 3).map((v) => v / 255)
-        .map((v) => v <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4); return 0.2126 * c[0] + 0.7152 * c[1] + 0.0722 * c[2]; }"""
+        .map((v) => v <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4);
+        return 0.2126 * c[0] + 0.7152 * c[1] + 0.0722 * c[2]; }"""
     for dark in (False, True):
         page = opened(mixed, dark=dark)
-        ratios = page.evaluate(f"""() => {{ const lum = {luminance}, root = getComputedStyle(document.documentElement), probe = document.createElement("i");
-            document.body.append(probe); const of = (name) => {{ probe.style.color = root.getPropertyValue(name); return lum(getComputedStyle(probe).color); }};
-            return ["--ink", "--soft", "--truth", "--prediction", "--error", "--unusable", "--focus"].map((name) => {{
-              const a = of(name), b = of("--paper"); return [name, (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05)]; }}); }}""")
+        ratios = page.evaluate(f"""() => {{
+            const lum = {luminance}, root = getComputedStyle(document.documentElement);
+            const probe = document.body.appendChild(document.createElement("i"));
+            const of = (name) => {{
+              probe.style.color = root.getPropertyValue(name);
+              return lum(getComputedStyle(probe).color);
+            }};
+            const ratio = (a, b) => (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
+            return ["--ink", "--soft", "--truth", "--prediction", "--error", "--unusable", "--focus"]
+              .map((name) => [name, ratio(of(name), of("--paper"))]); }}""")
         assert all(ratio >= 4.5 for _, ratio in ratios), ratios
 
 
@@ -283,7 +304,7 @@ HOSTILE = [
 
 def test_nothing_hostile_runs(opened, geolocation, pairing, pictures):
     predictions: list[Prediction] = []
-    slices = {text: {other: text for other in HOSTILE} for text in HOSTILE[:3]}
+    slices = {text: dict.fromkeys(HOSTILE, text) for text in HOSTILE[:3]}
     for text in HOSTILE:
         fields = {
             "model": text, "item_id": text, "raw": text, "city": text, "true_city": text, "true_country": text,

@@ -100,7 +100,7 @@
     /* Hatching for countries with few samples: one pattern a class, in the shapes' own SVG. */
     function addPatterns() {
       const owner = pane.querySelector("svg");
-      if (owner.querySelector("pattern")) return;
+      if (!owner || owner.querySelector("pattern")) return; // outlines without a country draw nothing
       const defs = owner.insertBefore(geor1.svg("defs"), owner.firstChild);
       for (let k = 0; k < CLASSES; k++) {
         const pattern = geor1.svg("pattern", { id: "choropleth-hatch-" + k, width: 5, height: 5,

@@ -97,8 +97,10 @@
       }
     }
 
-    /* The window counts as the whole world while all of it can be seen. */
+    /* The window counts as the whole world while all of it can be seen. Moves that the page makes to show a sample leave
+       the lists as they are: the reader steps through them. */
     readWindow() {
+      if (this.showing) { this.showing = false; return undefined; }
       if (this.map.getZoom() <= this.home + 0.01) return this.state.setWindow(null);
       const box = this.map.getBounds();
       this.state.setWindow({ south: box.getSouth(), north: box.getNorth(), west: box.getWest(), east: box.getEast() });
@@ -113,6 +115,7 @@
       const box = L.latLngBounds(points), wide = this.map.getSize().x > 700, room = this.map.getBounds();
       const left = wide ? 500 : 30, free = this.map.containerPointToLatLng([left, 0]);
       if (room.contains(box) && box.getWest() > free.lng) return;
+      this.showing = true;
       const far = points.length === 2 && Math.abs(points[0][1] - points[1][1]) > 180;
       if (far) this.map.setView(points[0], this.home, { animate: !geor1.still });
       else this.map.fitBounds(box, { maxZoom: Math.max(4, Math.min(6, this.map.getZoom())), paddingTopLeft: [left, 50], paddingBottomRight: [50, 50], animate: !geor1.still });
@@ -234,7 +237,7 @@
         if (event.key === "Escape") { if (!document.querySelector("dialog[open]")) this.state.set({ selected: -1 }); return; }
         if (typing) return;
         const arrows = !onMap && !event.target.closest?.("table"), step = { j: 1, k: -1, ...(arrows ? { ArrowDown: 1, ArrowUp: -1 } : {}) }[event.key];
-        if (step) this.step(step);
+        if (step) geor1.step(this.data, this.state, step);
         else if (event.key === "/") document.querySelector("#geor1-dock input[type=search]")?.focus();
         else if (event.key === "?") this.help();
         else if (event.key === "t") byId("theme").click();
@@ -242,11 +245,6 @@
         else return;
         event.preventDefault();
       });
-    }
-
-    step(by) {
-      const order = geor1.tableOrder(this.data, this.state), at = order.indexOf(this.state.get("selected"));
-      if (order.length) this.state.set({ selected: order[at < 0 ? (by > 0 ? 0 : order.length - 1) : (at + by + order.length) % order.length] });
     }
 
     help() {

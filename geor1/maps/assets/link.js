@@ -150,7 +150,7 @@
     /* The page's own start, or that of the other task. */
     base(task) {
       const { defaults } = this.state;
-      return task === defaults.task ? defaults : { ...defaults, ...this.state._entry(task) };
+      return task === defaults.task ? defaults : { ...defaults, ...this.state.entry(task) };
     }
 
     /* ---- state to text ---- */

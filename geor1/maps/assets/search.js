@@ -25,7 +25,7 @@
       this.data = data;
       this.folded = Object.fromEntries(STORES.map((store) => [store, []]));
       this.size = Object.fromEntries(STORES.map((store) => [store, Math.max(0, data.col[store + ".offsets"].length - 1)]));
-      this.query = null; // of `result`
+      this.key = null; // of `result`
       this.result = null;
     }
 
@@ -48,17 +48,18 @@
       return found;
     }
 
-    matches(query) {
-      if (query === this.query) return this.result;
+    matches(query, answers) {
+      const key = answers + query;
+      if (key === this.key) return this.result;
       const { col, n } = this.data, result = new Uint8Array(n).fill(1);
       const terms = geor1.searchTerms(query);
       if (terms.length) this.advance(Infinity);
       for (const term of terms) {
-        const item = this.hits("item", term), label = this.hits("label", term), text = this.hits("text", term);
+        const item = this.hits("item", term), label = this.hits("label", term), text = answers ? this.hits("text", term) : null;
         for (let i = 0; i < n; i++)
-          result[i] &= item[col.item[i]] | label[col.place[i]] | label[col.guessed[i]] | text[col.text[i]];
+          result[i] &= item[col.item[i]] | label[col.place[i]] | (answers ? label[col.guessed[i]] | text[col.text[i]] : 0);
       }
-      this.query = query;
+      this.key = key;
       this.result = result;
       return result;
     }
@@ -69,8 +70,9 @@
     return indices.get(data);
   }
 
-  /* 1 for each row whose item, places (true, guessed) or completion hold every term of the query. Not to be written to. */
-  geor1.matches = (data, query) => indexOf(data).matches(query);
+  /* 1 for each row whose item or true place, and with `answers` guessed place or completion, hold every term of the query.
+     Not to be written to. */
+  geor1.matches = (data, query, answers = true) => indexOf(data).matches(query, answers);
 
   /* Decode in slices between other work, so that the first query need not wait for it. */
   geor1.prepareSearch = function (data) {

@@ -24,7 +24,7 @@
         .map((facet) => ({ ...facet, values: facet.name === "outcome" ? data.header.outcomes : data.tables[facet.table] }))
         .map((facet) => ({ ...facet, codes: data.col[facet.column], counts: new Uint32Array(facet.values.length), deny: new Uint8Array(facet.values.length) }));
       for (const facet of this.facets) this.values["facet:" + facet.name] = new Set();
-      const enter = this._entry(data.col.task.includes(0) ? 0 : 1);
+      const enter = this.entry(data.col.task.includes(0) ? 0 : 1);
       Object.assign(this.values, enter);
       this.defaults = { ...this.values };
       this.mask = new Uint8Array(data.n);
@@ -38,7 +38,7 @@
     on(listener) { this.listeners.push(listener); }
 
     /* How a task is entered: condition, rotation, colour; without filters of the other task's answers. */
-    _entry(task) {
+    entry(task) {
       const c = this.data.col, normal = this.data.tables.condition.indexOf("normal");
       let first = -1;
       for (let i = 0; i < this.data.n; i++)
@@ -53,7 +53,7 @@
     }
 
     set(patch) {
-      const given = "task" in patch && patch.task !== this.values.task ? { ...this._entry(patch.task), ...patch } : patch;
+      const given = "task" in patch && patch.task !== this.values.task ? { ...this.entry(patch.task), ...patch } : patch;
       const changed = new Set();
       for (const [key, value] of Object.entries(given))
         if (!same(this.values[key], value)) { this.values[key] = value; changed.add(key); }
@@ -83,7 +83,7 @@
       const pairs = values.compare ? geor1.pairUp(data, values.compare[0], values.compare[1]) : null;
       this.partner = pairs && pairs.partner;
       this.verdicts = pairs && pairs.verdicts;
-      const hits = values.search ? geor1.matches(data, values.search) : null;
+      const hits = values.search ? geor1.matches(data, values.search, !pairs) : null; // of a pair, not what one model wrote
       const low = values.kmMin, high = values.kmMax, limited = values.task === 0 && !pairs && (low > 0 || high < Infinity);
       for (const facet of facets) {
         facet.deny.fill(0);
