@@ -19,14 +19,14 @@ import numpy as np
 from playwright.sync_api import Page
 
 from geor1.geodesy import haversine_km
-from geor1.maps.inspector import asset, leaflet_script
+from geor1.maps.frame import asset, leaflet_script
 from geor1.maps.text import script_json
 
 OUTCOMES = ["right", "wrong", "located", "unusable"]
 LETTERS = "ABCDEFGH"
 DTYPES = {"u1": "u8", "u2": "u16", "u4": "u32", "i4": "i32", "f4": "f32"}
 CORE = ("geometry.js", "data.js", "state.js", "order.js", "search.js", "words.js")
-STYLES = ("inspector.css", "table.css", "card.css", "export.css")
+STYLES = ("theme.css", "inspector.css", "table.css", "card.css", "export.css")
 
 HOSTILE = [
     "<script>window.hurt = 1</script>",

@@ -223,7 +223,7 @@ def component_page(tmp_path, open_page, outlines):
     component_page(columns, tables, header, outlines=…, width=…, dark=…) -> page; columns: name -> (type, values), NaN
     where unknown. The page's ``geor1`` also holds data, state, map and parts.
     """
-    from geor1.maps.inspector import asset, leaflet_css, leaflet_script
+    from geor1.maps.frame import asset, leaflet_css, leaflet_script
 
     def run(columns, tables, header, *, shapes=None, **options):
         rows = len(columns["model"][1])
@@ -232,7 +232,7 @@ def component_page(tmp_path, open_page, outlines):
             for name, (kind, values) in columns.items()
         }
         document = {"n": rows, "header": header, "tables": tables, "columns": listed}
-        roots = "\n".join(re.findall(r":root[^{]*\{[^}]*\}", asset("inspector.css")))
+        roots = "\n".join(re.findall(r":root[^{]*\{[^}]*\}", asset("theme.css")))
         styles = [leaflet_css(), roots, *(asset(f"{name}.css") for name in ("charts", "compare", "choropleth"))]
         base = "body { font: 14px/1.4 system-ui, sans-serif; color: var(--ink); background: var(--paper); margin: 0; }"
         scripts = [leaflet_script(), *(asset(name) for name in PARTS)]

@@ -12,7 +12,7 @@ from PIL import Image
 
 from geor1.answers import ParseFailure
 from geor1.evaluation.backends import REFUSED, RequestFailure
-from geor1.maps.inspector import asset
+from geor1.maps.frame import asset
 
 CARD = "const card = geor1.makeCard(root, data, state); window.card = card; follow(card)"
 TEXT = "<think>Dry land, palms.\nLeft-hand traffic.</think>\n<answer> B </answer>"

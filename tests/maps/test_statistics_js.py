@@ -11,7 +11,7 @@ from scipy import stats
 
 from geor1.evaluation.resampling import median
 from geor1.evaluation.statistics import mcnemar_exact, percentiles, wilson_interval
-from geor1.maps.inspector import asset
+from geor1.maps.frame import asset
 
 Z = stats.norm.ppf(0.975)
 COUNTS = [
