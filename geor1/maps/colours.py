@@ -51,6 +51,7 @@ MODELS: dict[str, str] = {
     "zero": "#3D2B1F",  # GRPO from the base, without a scaffold
 }
 
+_TOO_NEAR = 180.0
 _OTHER_MODELS = ("#332288", "#882255", "#7A7A00", "#8B4513", "#B8336A", "#5B2C83")  # dark, none close to a meaning
 
 SPLITS: dict[str, str] = {"train": SKY_BLUE, "test": PURPLE}
@@ -75,10 +76,10 @@ def model_colour(name: str) -> str:
 
 
 def model_colours(names: list[str] | tuple[str, ...]) -> dict[str, str]:
-    """Colours for models shown together, all different while the palette lasts.
+    """Colours for models shown together, all different while the palette lasts, and none near another if it can be.
 
     Args:
-        names: Model names; order matters only where two unknown names would collide.
+        names: Model names; order matters only where an unknown name's own colour is too near one already taken.
 
     Returns:
         Name -> ``#RRGGBB``, in the order given.
@@ -90,7 +91,19 @@ def model_colours(names: list[str] | tuple[str, ...]) -> dict[str, str]:
     for name in names:
         colour = model_colour(name)
         free = [other for other in _OTHER_MODELS if other not in chosen.values()]
-        if colour in chosen.values() and name.casefold() not in MODELS and free:
-            colour = free[0]
+        if name.casefold() not in MODELS and chosen and free:
+            apart = {other: min(_difference(other, taken) for taken in chosen.values()) for other in free}
+            if apart.get(colour, 0.0) < _TOO_NEAR:
+                colour = max(free, key=lambda other: apart[other])
         chosen[name] = colour
     return chosen
+
+
+def _difference(first: str, second: str) -> float:
+    """How different two colours look, 0 to about 765: a weighted distance in RGB.
+
+    Source: T. Riemersma, "Colour metric" (the "redmean" formula).
+    """
+    (r1, g1, b1), (r2, g2, b2) = ([int(colour[i : i + 2], 16) for i in (1, 3, 5)] for colour in (first, second))
+    mean = (r1 + r2) / 2
+    return ((2 + mean / 256) * (r1 - r2) ** 2 + 4 * (g1 - g2) ** 2 + (2 + (255 - mean) / 256) * (b1 - b2) ** 2) ** 0.5

@@ -118,7 +118,7 @@
       this.showing = true;
       const far = points.length === 2 && Math.abs(points[0][1] - points[1][1]) > 180;
       if (far) this.map.setView(points[0], this.home, { animate: !geor1.still });
-      else this.map.fitBounds(box, { maxZoom: Math.max(4, Math.min(6, this.map.getZoom())), paddingTopLeft: [left, 50], paddingBottomRight: [50, 50], animate: !geor1.still });
+      else this.map.fitBounds(box, { maxZoom: Math.max(this.home + 1.5, Math.min(6, this.map.getZoom())), paddingTopLeft: [left, 50], paddingBottomRight: [50, 50], animate: !geor1.still });
     }
 
     /* ---- controls ---- */
