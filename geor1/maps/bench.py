@@ -143,8 +143,11 @@ def measure(browser: Any, path: Path, changes: dict[str, str], ready: str) -> di
     page.on("request", lambda request: requests.append(request.url))
     page.goto(path.resolve().as_uri())
     page.wait_for_selector(ready, state="attached", timeout=120_000)
-    found = page.evaluate("""() => ({ready_ms: performance.now(),
-        first_paint_ms: performance.getEntriesByType("paint")[0].startTime})""")
+    found = page.evaluate("""async () => {
+      const ready_ms = performance.now();
+      while (!performance.getEntriesByType("paint").length) await new Promise((done) => setTimeout(done, 20));
+      return {ready_ms, first_paint_ms: performance.getEntriesByType("paint")[0].startTime};
+    }""")
     own = (path.resolve().as_uri(), "data:", "blob:")
     found["requests"] = sum(not url.startswith(own) for url in requests)
     for name, script in changes.items():

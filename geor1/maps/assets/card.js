@@ -5,7 +5,7 @@
 
   function dot(colour) {
     const node = geor1.element("span", "card-dot");
-    node.style.backgroundColor = colour;
+    node.style.setProperty("--model", colour);
     return node;
   }
 

@@ -50,7 +50,7 @@
         const box = checkbox(!state.get(key).has(model), (shown) => state.set({ [key]: toggled(state.get(key), model, shown) }));
         const dot = geor1.element("span", "dot");
         box.disabled = off;
-        dot.style.background = data.header.model_colours[model];
+        dot.style.setProperty("--model", data.header.model_colours[model]);
         label.append(box, dot, geor1.element("span", "model-name", name));
         first.append(label);
         first.title = name;

@@ -154,7 +154,7 @@
       const x = (u) => (frame.ox + frame.scale * u) / this.ratio, y = (v) => (frame.oy + frame.scale * v) / this.ratio;
       context.setTransform(this.ratio, 0, 0, this.ratio, 0, 0);
       for (const row of rows) {
-        const ink = this.data.colour(row);
+        const ink = geor1.modelInk(this.data, this.data.col.model[row], this.dark);
         if (!isNaN(this.tx[row]) && !isNaN(this.gx[row])) {
           context.beginPath();
           for (const piece of this._arc(row))

@@ -6,6 +6,12 @@
   const RAMP_DARK = ["#6f5f96", "#9a5b95", "#c86482", "#e98560", "#f6b04f", "#fbe58a"];
   const SMALLEST_KM = 0.1, LARGEST_KM = 20015.1;
 
+  /* A model's colour on the map: lightened in the dark as the style sheets lighten it (--model). */
+  geor1.modelInk = function (data, model, dark) {
+    const hex = data.header.model_colours[model];
+    return dark ? "#" + geor1.rgb(hex).map((part) => Math.round(0.65 * part + 0.35 * 255).toString(16).padStart(2, "0")).join("") : hex;
+  };
+
   geor1.ramp = (dark) => (dark ? RAMP_DARK : RAMP_LIGHT);
   geor1.toShare = (km) => Math.max(0, Math.min(1, Math.log(km / SMALLEST_KM) / Math.log(LARGEST_KM / SMALLEST_KM)));
   geor1.toKm = (share) => SMALLEST_KM * Math.pow(LARGEST_KM / SMALLEST_KM, share);
@@ -13,10 +19,10 @@
   /* {classes: Uint8Array[n], palette: [{colour, label}], own: whether the truth has the class's colour too, title} */
   geor1.paintOf = function (data, state, dark) {
     const by = state.get("colour"), ramp = geor1.ramp(dark), grey = data.header.colours.unusable;
-    if (state.get("compare")) return compared(data, state, grey);
+    if (state.get("compare")) return compared(data, state, grey, dark);
     if (by === "model")
       return { classes: data.col.model, own: false, title: "model",
-        palette: data.tables.model.map((label, k) => ({ colour: data.header.model_colours[k], label })) };
+        palette: data.tables.model.map((label, k) => ({ colour: geor1.modelInk(data, k, dark), label })) };
     if (by === "threshold" || by === "error") return distances(data, ramp, grey, by === "error" ? null : data.header.thresholds_km);
     if (by.startsWith("reward:")) return rewarded(data, state, by, ramp, grey);
     return outcomes(data, dark);
@@ -56,10 +62,10 @@
       title: "reward: " + data.header.rewards[Number(by.slice(7))] };
   }
 
-  function compared(data, state, grey) {
-    const [a, b] = state.get("compare"), name = (k) => data.tables.model[k], colours = data.header.model_colours;
+  function compared(data, state, grey, dark) {
+    const [a, b] = state.get("compare"), name = (k) => data.tables.model[k], ink = (k) => geor1.modelInk(data, k, dark);
     return { classes: state.verdicts, own: true, title: "comparison", shapes: ["square", "circle", "diamond"],
-      palette: [{ colour: grey, label: "tie" }, { colour: colours[a], label: name(a) + " better" }, { colour: colours[b], label: name(b) + " better" }] };
+      palette: [{ colour: grey, label: "tie" }, { colour: ink(a), label: name(a) + " better" }, { colour: ink(b), label: name(b) + " better" }] };
   }
 
   /* [{kind, colour, label}] for the legend beside the map. */

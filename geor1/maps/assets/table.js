@@ -29,7 +29,7 @@
         fill: text((i) => geor1.number(place[i])) },
       { name: "model", label: "model", width: 96, grow: true, fill: (cell, i) => {
         const dot = geor1.element("span", "table-dot");
-        dot.style.backgroundColor = data.colour(i);
+        dot.style.setProperty("--model", data.colour(i));
         cell.replaceChildren(dot, geor1.element("bdi", "", tables.model[col.model[i]]));
         cell.title = tables.model[col.model[i]];
       } },
