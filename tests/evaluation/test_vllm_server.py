@@ -19,9 +19,9 @@ from typing import Any
 
 import pytest
 
-from geor1.evaluation.backends import BackendError, Request, RequestFailure
+from geor1.asking.backends import BackendError, Request, RequestFailure
+from geor1.asking.openai_backend import ServerBackend
 from geor1.evaluation.config import EvaluationConfig
-from geor1.evaluation.openai_backend import ServerBackend
 from geor1.evaluation.run import PREDICTIONS, SCORES, run_evaluation
 from geor1.records import Prediction, read_jsonl
 

@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 import filelock
 
-from geor1.evaluation.backends import RequestFailure
+from geor1.asking.backends import RequestFailure
 from geor1.records import Prediction, RecordError, read_jsonl, to_json
 from geor1.runs import RunLockedError
 

@@ -12,9 +12,9 @@ from pathlib import Path
 
 from PIL import Image
 
-from geor1.evaluation.backends import REFUSED, Backend, Completion, Request, RequestFailure
-from geor1.evaluation.images import load_image, pixels_sha256
-from geor1.evaluation.journal import FAILURES, Key, PredictionJournal
+from geor1.asking.backends import REFUSED, Backend, Completion, Request, RequestFailure
+from geor1.asking.images import load_image, pixels_sha256
+from geor1.asking.journal import FAILURES, Key, PredictionJournal
 from geor1.records import Prediction
 from geor1.runs import Progress
 
