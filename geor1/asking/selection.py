@@ -72,7 +72,7 @@ class SamplingSettings(Protocol):
 
 
 def choose_backend(
-    config: BackendSettings, checkpoint: Path, load: Load | None = None, generate: Generate | None = None
+    config: BackendSettings, checkpoint: Path | str, load: Load | None = None, generate: Generate | None = None
 ) -> Backend:
     """The back-end that the config names, for one checkpoint; nothing is loaded or asked before the first prompt.
 
@@ -104,10 +104,10 @@ def choose_backend(
             images_per_prompt=config.images_per_prompt,
         )
     loader = load or (lambda path: _load(path, config.dtype))
-    return InProcess(lambda: loader(checkpoint), config.batch_size, config.dtype, generate)
+    return InProcess(lambda: loader(Path(checkpoint)), config.batch_size, config.dtype, generate)
 
 
-def asking_of(config: SamplingSettings, label: str, checkpoint: Path) -> Asking:
+def asking_of(config: SamplingSettings, label: str, checkpoint: Path | str) -> Asking:
     """How the config has a checkpoint asked, under this row label."""
     return Asking(
         label=label,
