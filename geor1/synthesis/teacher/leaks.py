@@ -76,9 +76,9 @@ def passed_over(before: str, letters: Sequence[str]) -> list[str]:
 
 
 def _spoken_of(text: str, letter: str) -> bool:
-    listed = rf"(?:\b{_NOUN}s?|\band|\bor|[,;/&])\s*[(\"'*]*{letter}(?![\w'’])"
+    listed = rf"(?i:\b{_NOUN}s?|\band|\bor|[,;/&])\s*[(\"'*]*{letter}(?![\w'’])"
     headed = rf"(?:^|[.\n])[\s*_(-]*{letter}\s*[*_)]*\s*[:.)–—-]"
-    return re.search(rf"(?i:{listed})|{headed}", text) is not None
+    return re.search(rf"{listed}|{headed}", text) is not None
 
 
 def names_source(think: str, hidden: Sequence[str]) -> str | None:
