@@ -121,6 +121,11 @@ def fold_country(text: str) -> str:
     return _country_keys().get(key := _bare(text), key)
 
 
+def country_names() -> tuple[str, ...]:
+    """Every name in the table of countries that have several; those with one name only are not in it."""
+    return tuple(name for names in _COUNTRY_NAMES for name in names)
+
+
 def fold_state(text: str) -> str:
     """A state's or province's key; US states by name or postal code.
 

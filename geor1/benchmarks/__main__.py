@@ -10,13 +10,13 @@ import argparse
 import sys
 from pathlib import Path
 
+from geor1.asking.backends import BackendError
+from geor1.asking.selection import asking_of, choose_backend
 from geor1.benchmarks.ask import run_benchmark
 from geor1.benchmarks.items import BenchmarkError
 from geor1.benchmarks.registry import BENCHMARKS, benchmark
 from geor1.evaluation.__main__ import add_backend_options, backend_overrides, labelled
-from geor1.evaluation.backends import BackendError
 from geor1.evaluation.config import EvaluationConfig
-from geor1.evaluation.selection import asking_of, choose_backend
 from geor1.runs import configure
 
 

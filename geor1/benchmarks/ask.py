@@ -12,11 +12,11 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
+from geor1.asking.backends import Backend
+from geor1.asking.generating import Asked, Asking, complete_missing
+from geor1.asking.journal import FAILURES, PredictionJournal, only_writer
 from geor1.benchmarks import geochain
 from geor1.benchmarks.items import Benchmark, BenchmarkError, Item, Reply
-from geor1.evaluation.backends import Backend
-from geor1.evaluation.generating import Asked, Asking, complete_missing
-from geor1.evaluation.journal import FAILURES, PredictionJournal, only_writer
 from geor1.runs import write_json
 
 GENERATIONS = "generations.jsonl"
@@ -46,7 +46,7 @@ def ask(
 
     Raises:
         BenchmarkError: No item has an image.
-        ImageFileError, FileNotFoundError, BackendError: As :func:`geor1.evaluation.generating.complete_missing`.
+        ImageFileError, FileNotFoundError, BackendError: As :func:`geor1.asking.generating.complete_missing`.
     """
     folder = Path(folder)
     prompts = chosen.prompts(folder)

@@ -20,7 +20,8 @@ def fold(text: str) -> str:
     >>> fold(" São  Paulo. "), fold("København"), fold("U.S.A."), fold("The Netherlands")
     ('sao paulo', 'kobenhavn', 'usa', 'netherlands')
     """
-    decomposed = unicodedata.normalize("NFKD", text.casefold().translate(_LETTERS))
+    folded = unicodedata.normalize("NFKC", text).casefold()  # first, as some letters have no lower case of their own
+    decomposed = unicodedata.normalize("NFKD", folded.translate(_LETTERS))
     plain = "".join(character for character in decomposed if not unicodedata.combining(character))
     plain = re.sub(r"(?<=\b\w)\.(?=\w\b)|(?<=\b\w)\.(?=\s|$)|'", "", plain)  # u.s.a. is one word
     words = re.sub(r"[\W_]+", " ", plain).split()

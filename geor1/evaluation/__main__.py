@@ -7,8 +7,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from geor1.evaluation.backends import BackendError, UnansweredError
-from geor1.evaluation.config import BACKENDS, EvaluationConfig
+from geor1.asking.backends import BackendError, UnansweredError
+from geor1.asking.selection import BACKENDS
+from geor1.evaluation.config import EvaluationConfig
 from geor1.evaluation.run import SCORES, run_evaluation
 from geor1.runs import configure
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
+from geor1.asking.selection import BACKENDS, DTYPES
 from geor1.evaluation.predict import CONDITIONS
 from geor1.runs import ConfigError
 
-BACKENDS = ("in_process", "vllm", "server")
 _AT_LEAST_ONE = (
     "n_questions",
     "rotations",
@@ -83,8 +83,8 @@ class EvaluationConfig:
         for name in ("n_control", "n_geolocation", "seed"):
             _at_least(name, getattr(self, name), 0)
         _at_least("bootstrap_resamples", self.bootstrap_resamples, 100)
-        if self.dtype not in ("float32", "bfloat16", "float16"):
-            _refuse("dtype", self.dtype, "float32, bfloat16 or float16")
+        if self.dtype not in DTYPES:
+            _refuse("dtype", self.dtype, ", ".join(DTYPES))
         if self.backend not in BACKENDS:
             _refuse("backend", self.backend, ", ".join(BACKENDS))
         if not self.server_url.startswith(("http://", "https://")):

@@ -17,11 +17,11 @@ import numpy as np
 from PIL import Image
 
 from geor1.answers import check_facts, geolocation_prompt, pairing_prompt
+from geor1.asking.backends import Backend
+from geor1.asking.generating import Asked, Asking, complete_missing
+from geor1.asking.images import grey
+from geor1.asking.journal import PredictionJournal
 from geor1.evaluation import pairing
-from geor1.evaluation.backends import Backend
-from geor1.evaluation.generating import Asked, Asking, complete_missing
-from geor1.evaluation.images import grey
-from geor1.evaluation.journal import PredictionJournal
 from geor1.evaluation.reading import chain_facts, geolocation_fields, pairing_fields, place_names
 from geor1.records import Prediction, Question
 

@@ -11,11 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from geor1.evaluation.backends import PASSING_FAILURES, Backend, UnansweredError
+from geor1.asking.backends import PASSING_FAILURES, Backend, UnansweredError
+from geor1.asking.journal import PredictionJournal, only_writer
+from geor1.asking.selection import Generate, Load, asking_of, choose_backend
 from geor1.evaluation.config import EvaluationConfig
-from geor1.evaluation.journal import PredictionJournal, only_writer
 from geor1.evaluation.predict import Asking, predict_geolocation, predict_pairing
-from geor1.evaluation.selection import Generate, Load, asking_of, choose_backend
 from geor1.evaluation.tables import (
     Row,
     bias_rows,

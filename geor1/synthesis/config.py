@@ -9,8 +9,11 @@ from geor1.runs import ConfigError
 from geor1.synthesis.negatives import DIFFICULTIES
 from geor1.synthesis.questions import MAX_CANDIDATES
 from geor1.synthesis.scaffolds import CONCLUSIONS
+from geor1.synthesis.teacher.config import TeacherConfig
 
 SOURCES = ("world", "folder", "authors_jsonl")
+TEACHERS = {"openai": "server", "vllm": "vllm"}
+"""Teacher -> back-end that answers; ``world`` writes from metadata and asks nobody."""
 PATCH_PX = 28
 """Qwen2.5-VL sees patches of 14 pixels merged two by two, so sizes that are multiples of 28 are not resized again."""
 
@@ -47,6 +50,9 @@ class SynthesisConfig:
         panorama_width_px: Width of the panoramas; 0 keeps a folder's own sizes.
         panorama_height_px: Height of the panoramas.
         jpeg_quality: Of every image written.
+        teacher: Who writes the scaffolds: ``world`` from metadata, ``openai`` a served model, ``vllm`` a model in this
+            process. The counts of scaffolds above are ``world``'s; ``labelled_scaffolds`` are its in any case.
+        teaching: How a teacher other than ``world`` is asked and what is kept; ``teacher`` decides its ``backend``.
         parquet: Also write Parquet files with the images inside.
         seed: Decides everything drawn.
         workers: Processes that render; changes no result.
@@ -77,6 +83,8 @@ class SynthesisConfig:
     panorama_width_px: int = 224
     panorama_height_px: int = 56
     jpeg_quality: int = 92
+    teacher: str = "world"
+    teaching: TeacherConfig = dataclasses.field(default_factory=TeacherConfig)
     parquet: bool = True
     seed: int = 0
     workers: int = 2
@@ -86,6 +94,9 @@ class SynthesisConfig:
         _one_of("source_split", self.source_split, ("train", "test"))
         _one_of("difficulty", self.difficulty, DIFFICULTIES)
         _one_of("conclusion", self.conclusion, CONCLUSIONS)
+        _one_of("teacher", self.teacher, ("world", *TEACHERS))
+        if self.teacher != "world" and not self.teaching.model:
+            _refuse("teaching.model", "", f"the model to ask, as teacher is {self.teacher!r}")
         _between("candidates", self.candidates, 2, MAX_CANDIDATES)
         _between("questions_per_pair", self.questions_per_pair, 1, 1000)
         _between("lookalikes", self.lookalikes, 0.0, 1.0)

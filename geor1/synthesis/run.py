@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import logging
 import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from geor1.records import Pair, Question, Scaffold, write_jsonl
+from geor1.records import Pair, Question, Scaffold, read_jsonl, write_jsonl
 from geor1.runs import progress, require_free_disk, write_json
 from geor1.synthesis.authors_jsonl import AuthorsJsonlSource, pairs_of_questions, write_authors_jsonl
 from geor1.synthesis.card import write_card
-from geor1.synthesis.config import SynthesisConfig
+from geor1.synthesis.config import TEACHERS, SynthesisConfig
 from geor1.synthesis.export import write_pairs_parquet, write_questions_parquet
 from geor1.synthesis.facts import FactChecker
 from geor1.synthesis.folder_source import folder_sources
@@ -22,6 +23,8 @@ from geor1.synthesis.questions import build_questions
 from geor1.synthesis.report import build_report, summary
 from geor1.synthesis.scaffolds import Draft, Teacher, geolocation, labelled_pairing, unmatched_pairing
 from geor1.synthesis.sources import Source, SourceError
+from geor1.synthesis.teacher.run import REPORT as TEACHER_REPORT
+from geor1.synthesis.teacher.run import SCAFFOLDS, run_teacher
 from geor1.synthesis.world_source import WorldSource
 
 BYTES_PER_PAIR = 60_000
@@ -62,6 +65,9 @@ def run_synthesis(config: SynthesisConfig, run_dir: Path | str) -> Path:
 
     started = time.monotonic()
     scaffolds, chains = _scaffolds(config, pairs, questions["train"])
+    if config.teacher != "world":
+        scaffolds["scaffolds"], taught = _taught(config, questions["train"], run_dir)
+        chains.update(taught)
     seconds["scaffolds"] = time.monotonic() - started
 
     started = time.monotonic()
@@ -139,7 +145,7 @@ def _real_questions(config: SynthesisConfig, run_dir: Path) -> tuple[list[Pair],
 def _scaffolds(
     config: SynthesisConfig, pairs: Sequence[Pair], questions: Sequence[Question]
 ) -> tuple[dict[str, list[Scaffold]], dict[str, Any]]:
-    """Checked chains by file, and the books of the fact check by kind."""
+    """Checked chains by file, and the books of the fact check by kind; of others, the labelled alone."""
     train = [pair for pair in pairs if pair.split == "train"]
     hood = Neighbourhoods(train, _rule(config))
     countries = tuple(sorted({pair.country for pair in pairs if pair.country}))
@@ -159,6 +165,8 @@ def _scaffolds(
         "labelled": labelled_pairing(questions, n=config.labelled_scaffolds, teacher=teacher, seed=config.seed),
     }
     kept, books = {}, {}
+    if config.teacher != "world":
+        drafts = {"unmatched": iter(()), "geolocation": iter(()), "labelled": drafts["labelled"]}
     for kind, items in drafts.items():
         checker = FactChecker(names, tolerance_km=config.coordinate_tolerance_km)
         kept[kind] = _passed(items, checker)
@@ -171,6 +179,36 @@ def _scaffolds(
             "pairing_labels_seen": sum(scaffold.pairing_labels_seen for scaffold in kept[kind]),
         }
     return {"scaffolds": kept["unmatched"] + kept["geolocation"], "labelled_scaffolds": kept["labelled"]}, books
+
+
+def _taught(
+    config: SynthesisConfig, questions: Sequence[Question], run_dir: Path
+) -> tuple[list[Scaffold], dict[str, Any]]:
+    """Chains of a model that is asked, with image paths relative to ``run_dir``, and its books by template.
+
+    Asked before anything is written but images: what it answered is kept in ``teacher/`` when the run is killed.
+    """
+    folder = run_dir / "teacher"
+    teaching = dataclasses.replace(config.teaching, backend=TEACHERS[config.teacher])
+    run_teacher(teaching, questions, run_dir, folder)
+    scaffolds = [
+        dataclasses.replace(one, images=tuple(image.removeprefix("../") for image in one.images))
+        for one in read_jsonl(folder / SCAFFOLDS, Scaffold)
+    ]
+    report = json.loads((folder / TEACHER_REPORT).read_text(encoding="utf-8"))
+    false_claims = {kind: counts["false"] for kind, counts in report["claims"].items() if counts["false"]}
+    books = {}
+    for name, row in report["templates"].items():
+        mine = [one for one in scaffolds if one.scaffold_id.rpartition("/")[2].startswith(name)]
+        books[name] = {
+            "written": row["answered"],
+            "kept": row["kept"],
+            "dropped_by_reason": row["rejected"],
+            "facts_tested": sum(one.n_facts for one in mine),
+            "false_facts_by_kind": false_claims if len(report["templates"]) == 1 else {},
+            "pairing_labels_seen": sum(one.pairing_labels_seen for one in mine),
+        }
+    return scaffolds, books
 
 
 def _passed(drafts: Iterable[Draft], checker: FactChecker) -> list[Scaffold]:

@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from geor1.asking.backends import Completion, Finished, Request, RequestFailure
+from geor1.asking.generating import Asking
 from geor1.benchmarks import geochain, location
 from geor1.benchmarks.ask import GENERATIONS, run_benchmark
 from geor1.benchmarks.items import Benchmark, BenchmarkError, Item
-from geor1.evaluation.backends import Completion, Finished, Request, RequestFailure
-from geor1.evaluation.generating import Asking
 from geor1.models.loading import BASE_MODEL_PATH
 
 PLACES = {"paris": (48.8566, 2.3522), "quito": (-0.22, -78.51), "oslo": (59.91, 10.75)}

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent))  # for evaluation_cases, whatever the import mode
+sys.path.insert(0, str(Path(__file__).parents[1] / "asking"))  # for scripted_server, whatever the import mode
+sys.path.insert(0, str(Path(__file__).parent))  # for evaluation_cases
 from evaluation_cases import write_questions
 
 from geor1.records import Question

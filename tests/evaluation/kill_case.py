@@ -11,9 +11,9 @@ from typing import Any, NamedTuple
 
 from scripted_server import ScriptedServer
 
-from geor1.evaluation.backends import UnansweredError
+from geor1.asking.backends import UnansweredError
+from geor1.asking.journal import FAILURES
 from geor1.evaluation.config import EvaluationConfig
-from geor1.evaluation.journal import FAILURES
 from geor1.evaluation.run import GENERATIONS, run_evaluation
 
 CONCURRENCY = 4
@@ -102,7 +102,7 @@ def answers(path: Path) -> list[dict[str, Any]]:
 
 def _start(server: ScriptedServer, folder: Path, run: str) -> Any:
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["geor1.evaluation.run", "geor1.evaluation.openai_backend"])
+    context.set_forkserver_preload(["geor1.evaluation.run", "geor1.asking.openai_backend"])
     process = context.Process(target=evaluate_against, args=(server.url, str(folder), run))
     process.start()
     return process

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -13,13 +12,13 @@ import pytest
 from evaluation_cases import FakeGenerate, same_colour, write_questions
 from PIL import Image
 
+from geor1.asking.backends import Completion, Finished, InProcess, Request, RequestFailure
+from geor1.asking.journal import PredictionJournal
+from geor1.asking.selection import choose_backend, weights_sha256
 from geor1.evaluation import predict
-from geor1.evaluation.backends import Completion, Finished, InProcess, Request, RequestFailure
 from geor1.evaluation.config import EvaluationConfig
-from geor1.evaluation.journal import PredictionJournal, key_of
 from geor1.evaluation.predict import Asking, predict_pairing
 from geor1.evaluation.run import GENERATIONS, PREDICTIONS, SCORES, run_evaluation
-from geor1.evaluation.selection import choose_backend, weights_sha256
 from geor1.records import Prediction, Question, RecordError, read_jsonl, to_json, write_jsonl
 from geor1.runs import RunLockedError
 
@@ -159,15 +158,6 @@ def test_files_of_before_still_load_and_are_not_mistaken(questions: Sequence[Que
     assert len(ask(questions, tmp_path, again := Scripted(perfect))) == len(again.asked) == 12
 
 
-def test_an_answer_occurs_once_and_is_never_replaced(tmp_path: Path) -> None:
-    line = Prediction(model="m", task="pairing", item_id="q", raw="x", status="ok")
-    journal = PredictionJournal(tmp_path / "g.jsonl")
-    journal.append([dataclasses.replace(line, status="timeout"), line])
-    with pytest.raises(RecordError, match=r"g.jsonl, .*q normal rotation 0 sample 0 occurs twice"):
-        journal.append([dataclasses.replace(line, status="timeout")])
-    assert PredictionJournal(tmp_path / "g.jsonl").get(key_of(line)) == line
-
-
 @pytest.mark.parametrize("cut", [1, 2, 40, 300])
 def test_a_file_cut_anywhere_loses_its_last_line_alone(questions: Sequence[Question], tmp_path: Path, cut: int) -> None:
     whole = ask(questions, tmp_path, Scripted(perfect))
@@ -202,25 +192,6 @@ def test_sampling_in_process_gives_every_prompt_its_seed(questions: Sequence[Que
 
 
 # --- checkpoints and the stage ---------------------------------------------------------------------------------------
-
-
-def test_weights_are_known_by_their_content(tmp_path: Path) -> None:
-    first, second = tmp_path / "a", tmp_path / "b"
-    for folder in (first, second):
-        folder.mkdir()
-        (folder / "model.safetensors").write_bytes(b"weights")
-        (folder / "config.json").write_text("{}")
-    assert weights_sha256(first) == weights_sha256(second) != None  # noqa: E711
-    (first / "labels_seen.json").write_text("{}")
-    assert weights_sha256(first) == weights_sha256(second)
-    before = weights_sha256(first)
-    (first / "chat_template.jinja").write_text("{{ messages }}")
-    assert weights_sha256(first) != before
-    (second / "model.safetensors").write_bytes(b"weightS")
-    assert weights_sha256(second) not in (before, weights_sha256(first))
-    assert weights_sha256("gpt-4.1") == "name:gpt-4.1"
-    (tmp_path / "empty").mkdir()
-    assert weights_sha256(tmp_path / "empty") is None
 
 
 def test_a_checkpoint_trained_anew_is_never_mixed_with_the_old_one(tmp_path: Path) -> None:

@@ -11,9 +11,9 @@ import pytest
 from evaluation_cases import FakeGenerate, FakeGeneration, same_colour
 from PIL import Image
 
-from geor1.evaluation.backends import InProcess
-from geor1.evaluation.images import ImageFileError, load_image
-from geor1.evaluation.journal import PredictionJournal
+from geor1.asking.backends import InProcess
+from geor1.asking.images import ImageFileError, load_image
+from geor1.asking.journal import PredictionJournal
 from geor1.evaluation.pairing import score_pairing
 from geor1.evaluation.predict import Asking, other_panoramas, predict_geolocation, predict_pairing
 from geor1.records import Prediction, Question, RecordError, read_jsonl

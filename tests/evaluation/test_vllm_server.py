@@ -6,53 +6,27 @@ Needs vLLM in the environment that runs the test; see CONTRIBUTING.md.
 from __future__ import annotations
 
 import json
-import os
-import socket
-import subprocess
-import sys
-import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from vllm_server import SERVER_ENVIRONMENT, save_for_vllm, serving
 
-from geor1.evaluation.backends import BackendError, Request, RequestFailure
+from geor1.asking.backends import BackendError, Request, RequestFailure
+from geor1.asking.openai_backend import ServerBackend
 from geor1.evaluation.config import EvaluationConfig
-from geor1.evaluation.openai_backend import ServerBackend
 from geor1.evaluation.run import PREDICTIONS, SCORES, run_evaluation
 from geor1.records import Prediction, read_jsonl
 
 pytestmark = [pytest.mark.vllm, pytest.mark.timeout(900)]
 
-START_S = 300
 QUESTIONS = 100
-# One prompt of six pictures; float32 on both sides, so that only the order of sums differs.
-SERVER_OPTIONS = (
-    "--dtype", "float32", "--enforce-eager", "--max-model-len", "1024",
-    "--limit-mm-per-prompt", '{"image": 6, "video": 0}',
-)  # fmt: skip
-SERVER_ENVIRONMENT = {"VLLM_CPU_KVCACHE_SPACE": "1", "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "DO_NOT_TRACK": "1"}
 
 
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The shipped tiny base with a processor that also names videos, which vLLM asks for."""
-    pytest.importorskip("vllm", reason="vLLM is not in this environment")
-    import transformers
-
-    from geor1.models.loading import BASE_MODEL_PATH, load_model, load_processor, save_checkpoint
-
-    processor = load_processor(BASE_MODEL_PATH)
-    stock = transformers.Qwen2_5_VLProcessor(
-        image_processor=transformers.Qwen2VLImageProcessor(**processor.image_processor.to_dict()),
-        video_processor=transformers.Qwen2VLVideoProcessor(),
-        tokenizer=processor.tokenizer,
-        chat_template=processor.chat_template,
-    )
-    return save_checkpoint(load_model(BASE_MODEL_PATH), stock, tmp_path_factory.mktemp("vllm") / "base")
+    return save_for_vllm(tmp_path_factory.mktemp("vllm") / "base")
 
 
 @pytest.fixture(scope="module")
@@ -68,37 +42,8 @@ def questions(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def server(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", str(checkpoint)]
-    command += ["--host", "127.0.0.1", "--port", str(port), *SERVER_OPTIONS]
-    log = tmp_path_factory.mktemp("server") / "log.txt"
-    with log.open("w") as output:
-        process = subprocess.Popen(
-            command, env={**os.environ, **SERVER_ENVIRONMENT}, stdout=output, stderr=subprocess.STDOUT
-        )
-        try:
-            _wait_for(f"http://127.0.0.1:{port}/health", process, log)
-            yield f"http://127.0.0.1:{port}/v1"
-        finally:
-            process.terminate()
-            try:
-                process.wait(30)
-            except subprocess.TimeoutExpired:
-                process.kill()
-
-
-def _wait_for(address: str, process: subprocess.Popen[bytes], log: Path) -> None:
-    until = time.monotonic() + START_S
-    while time.monotonic() < until:
-        assert process.poll() is None, f"the server ended: {log.read_text()[-3000:]}"
-        try:
-            urllib.request.urlopen(address, timeout=2).close()
-            return
-        except (urllib.error.URLError, OSError):
-            time.sleep(0.5)
-    raise AssertionError(f"the server did not start within {START_S} s: {log.read_text()[-3000:]}")
+    with serving(checkpoint, tmp_path_factory.mktemp("server") / "log.txt") as url:
+        yield url
 
 
 def evaluate(

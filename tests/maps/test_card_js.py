@@ -11,7 +11,7 @@ from component_page import HOSTILE, row, write_page
 from PIL import Image
 
 from geor1.answers import ParseFailure
-from geor1.evaluation.backends import REFUSED, RequestFailure
+from geor1.asking.backends import REFUSED, RequestFailure
 from geor1.maps.frame import asset
 
 CARD = "const card = geor1.makeCard(root, data, state); window.card = card; follow(card)"

@@ -3,7 +3,7 @@
 (function () {
   const MOST_PARTS = 400; // a completion of nothing but tags must not make as many elements
 
-  /* Statuses of geor1.answers.ParseFailure and geor1.evaluation.backends, in words. */
+  /* Statuses of geor1.answers.ParseFailure and geor1.asking.backends, in words. */
   const REASONS = {
     no_answer: "it holds no <answer> block",
     unfinished: "its last <answer> block is never closed",

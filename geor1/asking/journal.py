@@ -8,6 +8,7 @@ everything that decides it: prompt, pixels, parameters, weights; what has change
 from __future__ import annotations
 
 import contextlib
+import json
 import logging
 import os
 from collections.abc import Iterable, Iterator
@@ -16,8 +17,8 @@ from typing import NamedTuple
 
 import filelock
 
-from geor1.evaluation.backends import RequestFailure
-from geor1.records import Prediction, RecordError, read_jsonl, to_json
+from geor1.asking.backends import RequestFailure
+from geor1.records import Prediction, RecordError, from_dict, to_json
 from geor1.runs import RunLockedError
 
 logger = logging.getLogger(__name__)
@@ -58,6 +59,8 @@ class PredictionJournal:
 
     Args:
         path: File to read and append to; created when absent, its folder must exist.
+        also: Further files of generations, which other processes may be writing: read once, never written. What they
+            hold is there as if it stood in ``path``; an answer in any file stands before an error in another.
 
     Attributes:
         path: The JSONL file.
@@ -66,10 +69,13 @@ class PredictionJournal:
         RecordError: A line other than a half-written last one does not fit, or an answered key occurs twice.
     """
 
-    def __init__(self, path: Path | str) -> None:
+    def __init__(self, path: Path | str, also: Iterable[Path] = ()) -> None:
         self.path = Path(path)
         self._by_key: dict[Key, Prediction] = {}
+        self._elsewhere: dict[Key, Prediction] = {}
         self._but_images: set[Key] = set()
+        for other in also:
+            self._learn(read_generations(other))
         if not self.path.exists():
             return
         drop_torn_line(self.path)
@@ -78,7 +84,15 @@ class PredictionJournal:
 
     def get(self, key: Key) -> Prediction | None:
         """The generation with this key, or None; one that ended in an error is there as such."""
-        return self._by_key.get(key)
+        own, other = self._by_key.get(key), self._elsewhere.get(key)
+        return other if own is None or (other is not None and own.status in FAILURES) else own
+
+    def _learn(self, predictions: Iterable[Prediction]) -> None:
+        for prediction in predictions:
+            key = key_of(prediction)
+            if key not in self._elsewhere or self._elsewhere[key].status in FAILURES:
+                self._elsewhere[key] = prediction
+            self._but_images.add(key.but_images)
 
     def may_hold(self, key: Key) -> bool:
         """Whether a generation with this key but for its images is there: only then need they be decoded to know."""
@@ -107,15 +121,7 @@ class PredictionJournal:
             os.fsync(file.fileno())
 
     def _read(self) -> list[Prediction]:
-        try:
-            return read_jsonl(self.path, Prediction)
-        except UnicodeDecodeError as error:
-            number = next(
-                n for n, line in enumerate(self.path.read_bytes().split(b"\n"), start=1) if not _is_utf8(line)
-            )
-            raise RecordError(
-                f"{self.path.name} line {number}: not UTF-8 ({error.reason}); was the file damaged?"
-            ) from error
+        return read_generations(self.path)
 
     def _remember(self, prediction: Prediction, where: str) -> None:
         key = key_of(prediction)
@@ -129,12 +135,27 @@ class PredictionJournal:
         self._but_images.add(key.but_images)
 
 
-def _is_utf8(line: bytes) -> bool:
-    try:
-        line.decode("utf-8")
-    except UnicodeDecodeError:
-        return False
-    return True
+def read_generations(path: Path) -> list[Prediction]:
+    """Generations of a file, without a last line that lacks its newline: its writer may be at it, or was killed.
+
+    Raises:
+        RecordError: Another line does not fit, or is not UTF-8.
+    """
+    found = []
+    for number, line in enumerate(path.read_bytes().split(b"\n")[:-1], start=1):
+        if not line.strip():
+            continue
+        try:
+            found.append(from_dict(json.loads(line.decode("utf-8")), Prediction))
+        except UnicodeDecodeError as error:
+            raise RecordError(
+                f"{path.name} line {number}: not UTF-8 ({error.reason}); was the file damaged?"
+            ) from error
+        except json.JSONDecodeError as error:
+            raise RecordError(f"{path.name} line {number}: not JSON ({error.msg}); was the file cut?") from error
+        except RecordError as error:
+            raise RecordError(f"{path.name} line {number}: {error}") from error
+    return found
 
 
 def drop_torn_line(path: Path) -> None:

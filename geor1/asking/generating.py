@@ -12,9 +12,9 @@ from pathlib import Path
 
 from PIL import Image
 
-from geor1.evaluation.backends import REFUSED, Backend, Completion, Request, RequestFailure
-from geor1.evaluation.images import load_image, pixels_sha256
-from geor1.evaluation.journal import FAILURES, Key, PredictionJournal
+from geor1.asking.backends import REFUSED, Backend, Completion, Request, RequestFailure
+from geor1.asking.images import load_image, pixels_sha256
+from geor1.asking.journal import FAILURES, Key, PredictionJournal
 from geor1.records import Prediction
 from geor1.runs import Progress
 
@@ -85,6 +85,7 @@ def complete_missing(
     asking: Asking,
     journal: PredictionJournal,
     read: Callable[[int, Prediction], Prediction],
+    shown: Shown | None = None,
 ) -> list[Prediction]:
     """Generate what the file lacks.
 
@@ -95,6 +96,7 @@ def complete_missing(
         journal: The file.
         read: Place in ``asked`` and an unread prediction -> the same with truth and what was answered. Completions from
             the file are read anew, too.
+        shown: Kept by callers who ask about the same images again and again, so that each is hashed once.
 
     Returns:
         One prediction each, in order; those that no completion came for are absent.
@@ -104,7 +106,7 @@ def complete_missing(
         ImageFileError: An image cannot be decoded.
         BackendError: No further request can succeed; what is done is in the file.
     """
-    shown = _Shown()
+    shown = shown or Shown()
     keys, todo = _find(asked, backend.name, asking, journal, shown)
     logger.info("%s: %d predictions, %d found in %s", asking.label, len(keys), len(keys) - len(todo), journal.path.name)
 
@@ -130,7 +132,7 @@ def complete_missing(
 
 
 def _find(
-    asked: Sequence[Asked], backend_name: str, asking: Asking, journal: PredictionJournal, shown: _Shown
+    asked: Sequence[Asked], backend_name: str, asking: Asking, journal: PredictionJournal, shown: Shown
 ) -> tuple[list[Key], list[int]]:
     """Every key, without pixels where the file holds nothing like it, and which places are to be done."""
     keys, todo = [], []
@@ -160,7 +162,7 @@ def _key(one: Asked, backend_name: str, asking: Asking) -> Key:
     )
 
 
-class _Shown:
+class Shown:
     """Pictures as they are shown, and their hash; a file is decoded once while it stays in the cache."""
 
     def __init__(self) -> None:

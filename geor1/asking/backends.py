@@ -16,7 +16,7 @@ from typing import Any, Protocol
 from PIL import Image
 
 from geor1.answers import IMAGE_MARKER
-from geor1.evaluation.images import data_url
+from geor1.asking.images import data_url
 
 REFUSED = "refused"
 """Status of a completion that a provider's filter withheld: an answer, of a kind, and never asked for again."""

@@ -26,7 +26,7 @@ import urllib.request
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from geor1.evaluation.backends import (
+from geor1.asking.backends import (
     PASSING_FAILURES,
     BackendError,
     Completion,
@@ -105,7 +105,7 @@ class ServerBackend:
         self._extras: dict[str, Any] | None = None
 
     def complete(self, requests: Iterable[Request]) -> Iterator[Finished]:
-        """Answer requests, ``concurrency`` at a time; see :class:`geor1.evaluation.backends.Backend`.
+        """Answer requests, ``concurrency`` at a time; see :class:`geor1.asking.backends.Backend`.
 
         Raises:
             BackendError: The server refuses the key, the model or the form of a request, or 20 requests in a row failed

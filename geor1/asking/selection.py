@@ -1,19 +1,20 @@
-"""Which back-end answers for a checkpoint, how it is asked, and by which hash its weights are known."""
+"""Which back-end answers for a checkpoint, and by which hash its weights are known."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
-from geor1.evaluation.backends import Backend, InProcess
-from geor1.evaluation.config import EvaluationConfig
-from geor1.evaluation.generating import Asking
+from geor1.asking.backends import Backend, InProcess
+from geor1.asking.generating import Asking
 from geor1.runs import sha256_of_file
 from geor1.runs.files import sha256_of_json
 
 Load = Callable[[Path], tuple[Any, Any]]
 Generate = Callable[..., Sequence[Any]]
+BACKENDS = ("in_process", "vllm", "server")
+DTYPES = ("float32", "bfloat16", "float16")
 # Besides the weights, what decides the tokens that a model reads and writes.
 _DECIDING = (
     "config.json",
@@ -32,8 +33,46 @@ _DECIDING = (
 )
 
 
+class BackendSettings(Protocol):
+    """What a config says of who answers; any dataclass with these fields fits.
+
+    Attributes:
+        backend: One of ``BACKENDS``: the model in this process, vLLM in this process, or a server.
+        batch_size: Prompts generated together, ``in_process`` and ``vllm``.
+        dtype: Number type of the weights, one of ``DTYPES``; a server chooses its own.
+        context_tokens: ``vllm``: longest prompt with its images and completion.
+        images_per_prompt: ``vllm``: most images of one prompt.
+        server_url: ``server``: base address with ``/v1``.
+        key_variable: ``server``: environment variable that holds the key.
+        concurrency: ``server``: requests under way at a time.
+        timeout_s: ``server``: longest wait for a reply, in seconds.
+        max_attempts: ``server``: attempts a request before it counts as an error.
+    """
+
+    backend: str
+    batch_size: int
+    dtype: str
+    context_tokens: int
+    images_per_prompt: int
+    server_url: str
+    key_variable: str
+    concurrency: int
+    timeout_s: float
+    max_attempts: int
+
+
+class SamplingSettings(Protocol):
+    """What a config says of how a model is asked; as in :class:`geor1.asking.generating.Asking`."""
+
+    max_new_tokens: int
+    temperature: float
+    samples: int
+    seed: int
+    keep_errors: bool
+
+
 def choose_backend(
-    config: EvaluationConfig, checkpoint: Path, load: Load | None = None, generate: Generate | None = None
+    config: BackendSettings, checkpoint: Path | str, load: Load | None = None, generate: Generate | None = None
 ) -> Backend:
     """The back-end that the config names, for one checkpoint; nothing is loaded or asked before the first prompt.
 
@@ -44,7 +83,7 @@ def choose_backend(
         generate: As ``geor1.models.generate.generate``, which is used when None.
     """
     if config.backend == "server":
-        from geor1.evaluation.openai_backend import ServerBackend
+        from geor1.asking.openai_backend import ServerBackend
 
         return ServerBackend(
             config.server_url,
@@ -55,7 +94,7 @@ def choose_backend(
             key_variable=config.key_variable,
         )
     if config.backend == "vllm":
-        from geor1.evaluation.vllm_backend import VllmBackend
+        from geor1.asking.vllm_backend import VllmBackend
 
         return VllmBackend(
             str(checkpoint),
@@ -65,10 +104,10 @@ def choose_backend(
             images_per_prompt=config.images_per_prompt,
         )
     loader = load or (lambda path: _load(path, config.dtype))
-    return InProcess(lambda: loader(checkpoint), config.batch_size, config.dtype, generate)
+    return InProcess(lambda: loader(Path(checkpoint)), config.batch_size, config.dtype, generate)
 
 
-def asking_of(config: EvaluationConfig, label: str, checkpoint: Path) -> Asking:
+def asking_of(config: SamplingSettings, label: str, checkpoint: Path | str) -> Asking:
     """How the config has a checkpoint asked, under this row label."""
     return Asking(
         label=label,

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from geor1.evaluation.backends import Completion, Finished, Request, RequestFailure, chat_messages
+from geor1.asking.backends import Completion, Finished, Request, RequestFailure, chat_messages
 
 _TOO_LONG = re.compile(r"longer than|maximum (?:model|context) length|max_model_len", re.IGNORECASE)
 
@@ -39,7 +39,7 @@ class VllmBackend:
         self._engine: Any = None
 
     def complete(self, requests: Iterable[Request]) -> Iterator[Finished]:
-        """Answer requests batch by batch; see :class:`geor1.evaluation.backends.Backend`."""
+        """Answer requests batch by batch; see :class:`geor1.asking.backends.Backend`."""
         numbered = enumerate(requests)
         while batch := list(itertools.islice(numbered, self._batch_size)):
             try:

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from geor1.evaluation.backends import Completion, Request, RequestFailure
-from geor1.evaluation.vllm_backend import VllmBackend
+from geor1.asking.backends import Completion, Request, RequestFailure
+from geor1.asking.vllm_backend import VllmBackend
 
 
 class StandIn:

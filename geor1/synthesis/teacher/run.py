@@ -1,0 +1,218 @@
+"""A teacher in one call: ask, check, remove near-duplicates, write chains and books; by one process or many.
+
+Every completion is in ``generations.jsonl`` before the next is asked for, and everything else is made from that file
+and the questions anew. So a killed process loses what was under way, nothing is paid for twice, and the results of
+shards put together are those of one process.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import logging
+import os
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from geor1.asking.backends import Backend, BackendError, UnansweredError
+from geor1.asking.generating import Shown
+from geor1.asking.journal import PredictionJournal, only_writer
+from geor1.asking.selection import asking_of, choose_backend
+from geor1.records import Question, Scaffold, write_jsonl
+from geor1.runs import ConfigError, atomic_write_text, write_json
+from geor1.synthesis.teacher.checks import Checker, scaffold_of
+from geor1.synthesis.teacher.config import TeacherConfig
+from geor1.synthesis.teacher.duplicates import near_duplicates
+from geor1.synthesis.teacher.jobs import Shard, make_jobs, names_of
+from geor1.synthesis.teacher.report import ATTEMPTS, seconds_spent, table, yield_report
+from geor1.synthesis.teacher.rounds import Nobody, Sampled, sample
+from geor1.synthesis.teacher.templates import load_template
+from geor1.synthesis.teacher.vocabulary import Names
+
+logger = logging.getLogger(__name__)
+
+GENERATIONS = "generations.jsonl"
+SCAFFOLDS = "scaffolds.jsonl"
+CHECKED = "checked.jsonl"
+REPORT = "report.json"
+TABLE = "report.md"
+
+ByTemplate = dict[str, list[Sampled]]
+
+
+def run_teacher(
+    config: TeacherConfig,
+    questions: Sequence[Question],
+    data_dir: Path | str,
+    out_dir: Path | str,
+    *,
+    shard: Shard | None = None,
+    merge: bool = False,
+    backend: Backend | None = None,
+) -> Path:
+    """Have a teacher write chains of thought about questions. A killed run is started again.
+
+    Args:
+        config: Whom to ask what, and what is kept.
+        questions: Train questions, with images relative to ``data_dir``.
+        data_dir: Run folder of stage 01.
+        out_dir: Folder for ``scaffolds.jsonl`` (image paths relative to it), ``checked.jsonl`` (every completion with
+            its claims and reasons), ``report.json`` and ``report.md``; and for ``generations.jsonl`` unless the config
+            names another folder.
+        shard: Ask this share alone and write no results; one process a shard, each with a folder of its own.
+        merge: Ask nothing; make the results of what all shards have generated.
+        backend: Instead of the one that the config names.
+
+    Returns:
+        ``out_dir``.
+
+    Raises:
+        ConfigError: No model is named, a template does not fit, or questions of the test split are given.
+        BackendError: No further request can succeed; what is done is kept.
+        UnansweredError: Completions are missing; the report is written, ``scaffolds.jsonl`` is not. The same call again
+            asks for these alone.
+        RunLockedError: Another process writes into the same folder of generations.
+        ImageFileError, FileNotFoundError: An image is broken or missing.
+    """
+    data_dir, out_dir, shard = Path(data_dir), Path(out_dir), shard or Shard()
+    _check(config, questions, shard, merge)
+    out_dir.mkdir(parents=True, exist_ok=True)
+    root = Path(config.generations) if config.generations else out_dir
+    folder = root / shard.folder
+    folder.mkdir(parents=True, exist_ok=True)
+    backend = backend or choose_backend(config, config.model)
+    run = _Run(config, questions, data_dir, shard, Checker(config, Names(*names_of(questions))))
+    fatal: BackendError | None = None
+    with only_writer(folder):
+        journal = PredictionJournal(folder / GENERATIONS, also=[p for p in journals(root) if p.parent != folder])
+        try:
+            by_template = run.sampled(Nobody(backend.name) if merge else backend, journal, None if merge else folder)
+        except BackendError as error:
+            fatal = error
+            by_template = run.sampled(Nobody(backend.name), journal, None)
+        if shard.count == 1:
+            scaffolds = remove_duplicates(by_template, run.checker, config.duplicate_similarity)
+            write_results(by_template, scaffolds, config, data_dir, out_dir, root, finished=fatal is None)
+    if fatal is not None:
+        raise fatal
+    _check_answered(by_template)
+    return out_dir
+
+
+def journals(root: Path) -> list[Path]:
+    """Files of generations in a folder, those of its shards included, sorted."""
+    found = [root / GENERATIONS, *sorted(root.glob(f"shard-*/{GENERATIONS}"))]
+    return [path for path in found if path.is_file()]
+
+
+@dataclasses.dataclass
+class _Run:
+    """What all templates of one call have in common."""
+
+    config: TeacherConfig
+    questions: Sequence[Question]
+    data_dir: Path
+    shard: Shard
+    checker: Checker
+    shown: Shown = dataclasses.field(default_factory=Shown)
+
+    def sampled(self, backend: Backend, journal: PredictionJournal, books: Path | None) -> ByTemplate:
+        """Every template's jobs with their completions; ``books`` is the folder whose attempts are timed."""
+        asking = asking_of(self.config, self.config.model, self.config.model)
+        by_template: ByTemplate = {}
+        seconds: dict[str, float] = {}
+        before = len(journal)
+        try:
+            for name in self.config.templates:
+                template = load_template(name)
+                if template.name in by_template:
+                    raise ConfigError(f"templates: two are named {template.name!r}; give each its own name")
+                jobs = make_jobs(self.questions, template, self.config, self.shard)
+                logger.info("template %s: %d questions", template.name, len(jobs))
+                began = time.monotonic()
+                try:
+                    by_template[template.name] = sample(
+                        jobs, self.data_dir, self.config, backend, asking, journal, self.checker, self.shown
+                    )
+                finally:
+                    seconds[template.name] = round(time.monotonic() - began, 3)
+        finally:
+            if books is not None:
+                attempt = {"shard": f"{self.shard.index}/{self.shard.count}", "generated": len(journal) - before}
+                with (books / ATTEMPTS).open("a", encoding="utf-8") as file:
+                    file.write(json.dumps({**attempt, "seconds": seconds}) + "\n")
+        return by_template
+
+
+def remove_duplicates(by_template: ByTemplate, checker: Checker, threshold: float) -> list[Scaffold]:
+    """The scaffolds that stay, in the order of templates, questions and samples; the others are marked as rejected."""
+    passed = [
+        (one, place)
+        for items in by_template.values()
+        for one in items
+        for place, verdict in enumerate(one.checked)
+        if verdict.kept
+    ]
+    repeats = near_duplicates([checker.shingles(one.answered[place]) for one, place in passed], threshold)
+    made = [scaffold_of(one.job, one.answered[place], one.checked[place]) for one, place in passed]
+    for (one, place), first in zip(passed, repeats, strict=True):
+        if first is not None:
+            one.checked[place] = dataclasses.replace(
+                one.checked[place], reasons=("duplicate",), repeats=made[first].scaffold_id
+            )
+    return [scaffold for scaffold, first in zip(made, repeats, strict=True) if first is None]
+
+
+def write_results(
+    by_template: Mapping[str, Sequence[Sampled]],
+    scaffolds: Sequence[Scaffold],
+    config: TeacherConfig,
+    data_dir: Path,
+    out_dir: Path,
+    root: Path,
+    *,
+    finished: bool,
+) -> None:
+    """Write books and checked completions, and the scaffolds if nothing is missing."""
+    everything = [one for items in by_template.values() for one in items]
+    report = yield_report(by_template, config, seconds_spent(sorted({path.parent for path in journals(root)})))
+    write_jsonl(out_dir / CHECKED, (line for one in everything for line in one.checked))
+    write_json(out_dir / REPORT, report)
+    atomic_write_text(out_dir / TABLE, table(report))
+    if not finished or any(one.unanswered for one in everything):
+        (out_dir / SCAFFOLDS).unlink(missing_ok=True)  # an earlier call's, which this one does not bear out
+        return
+    write_jsonl(
+        out_dir / SCAFFOLDS,
+        (
+            dataclasses.replace(
+                scaffold,
+                images=tuple(Path(os.path.relpath(data_dir / image, out_dir)).as_posix() for image in scaffold.images),
+            )
+            for scaffold in scaffolds
+        ),
+    )
+
+
+def _check(config: TeacherConfig, questions: Sequence[Question], shard: Shard, merge: bool) -> None:
+    if not config.model:
+        raise ConfigError("model='': expected the name under which the server serves it, or a model folder")
+    if merge and shard.count > 1:
+        raise ConfigError("merge: expected no shard; it puts all of them together")
+    test = next((question.question_id for question in questions if question.split != "train"), None)
+    if test is not None:
+        raise ConfigError(f"question {test!r} is of the test split; a teacher writes about train questions only")
+    if not questions:
+        raise ConfigError("questions: expected train questions, found none; does the source have a train split?")
+
+
+def _check_answered(by_template: Mapping[str, Sequence[Sampled]]) -> None:
+    missing = {name: sum(one.unanswered for one in items) for name, items in by_template.items()}
+    total = sum(missing.values())
+    if total:
+        raise UnansweredError(
+            f"{total} completions are missing ({missing}): they ended in errors that may pass, or their shard has not "
+            f"ended. Run the same command again (or the missing shards) to ask for these alone; {SCAFFOLDS} is written "
+            "when none is missing. keep_errors rejects errors instead"
+        )
