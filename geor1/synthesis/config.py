@@ -7,6 +7,7 @@ from typing import Any
 
 from geor1.runs import ConfigError
 from geor1.synthesis.negatives import DIFFICULTIES
+from geor1.synthesis.probes import ALARMS
 from geor1.synthesis.questions import MAX_CANDIDATES
 from geor1.synthesis.scaffolds import CONCLUSIONS
 
@@ -34,7 +35,9 @@ class SynthesisConfig:
         questions_per_pair: Questions about each train panorama; test panoramas are asked about once.
         min_separation_m: Nearest negative.
         max_radius_m: Farthest negative.
-        difficulty: ``easy``, ``mixed`` or ``hard`` negatives by directions shared with the truth.
+        difficulty: ``easy``, ``mixed`` or ``hard`` negatives by directions shared with the truth. Only ``mixed`` leaves
+            nothing in the tiles: chosen by their likeness to the truth, the others tell which tile stands in the middle
+            (``hard``) or apart (``easy``), and the probes say so.
         skip_isolated: Leave out pairs with too few negatives (counted) instead of stopping.
         pairing_scaffolds: Unmatched pairing chains written, before the fact check.
         geolocation_scaffolds: Geolocation chains written, before the fact check.
@@ -48,8 +51,10 @@ class SynthesisConfig:
         panorama_height_px: Height of the panoramas.
         jpeg_quality: Of every image written.
         parquet: Also write Parquet files with the images inside.
+        probes: Try whether anything but content tells the right tile (``geor1.synthesis.probes``).
+        probe_alarm: ``warn`` logs a leak that the probes find, ``stop`` ends the stage with an error.
         seed: Decides everything drawn.
-        workers: Processes that render; changes no result.
+        workers: Processes that render, threads that read images; changes no result.
     """
 
     source: str = "world"
@@ -78,6 +83,8 @@ class SynthesisConfig:
     panorama_height_px: int = 56
     jpeg_quality: int = 92
     parquet: bool = True
+    probes: bool = True
+    probe_alarm: str = "warn"
     seed: int = 0
     workers: int = 2
 
@@ -86,6 +93,7 @@ class SynthesisConfig:
         _one_of("source_split", self.source_split, ("train", "test"))
         _one_of("difficulty", self.difficulty, DIFFICULTIES)
         _one_of("conclusion", self.conclusion, CONCLUSIONS)
+        _one_of("probe_alarm", self.probe_alarm, ALARMS)
         _between("candidates", self.candidates, 2, MAX_CANDIDATES)
         _between("questions_per_pair", self.questions_per_pair, 1, 1000)
         _between("lookalikes", self.lookalikes, 0.0, 1.0)

@@ -44,6 +44,7 @@ def probe_folder(
         ``sets`` (``test``, ``real`` -> rows and counts), ``leaks`` (``test: jpeg`` …), ``cues``, ``seconds``.
 
     Raises:
+        FileNotFoundError: No question file to test.
         ImageError: An image is missing or no image.
         RecordError: A line of a question file does not fit.
     """
@@ -54,6 +55,8 @@ def probe_folder(
         split: sample_questions(folder / f"questions_{split}.jsonl", limits[split], seed)
         for split in ("train", "test", "real")
     }
+    if not any((folder / f"questions_{split}.jsonl").is_file() for split in ("test", "real")):
+        raise FileNotFoundError(f"{folder}: expected questions_test.jsonl, found none; give a folder of stage 01")
     sets = {}
     for split, learn_from in (("test", sampled["train"]), ("real", None)):
         if sampled[split].questions:
