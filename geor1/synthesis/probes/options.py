@@ -23,6 +23,8 @@ same for all questions of one K (tested), so the ``text`` probe reads what diffe
 from __future__ import annotations
 
 import dataclasses
+import functools
+import math
 import re
 import zlib
 from collections.abc import Callable, Mapping
@@ -131,11 +133,12 @@ def _position(shown: Shown) -> Rows:
     return _columns(np.eye(k), turn, after)
 
 
-def _columns(letters: np.ndarray, *others: np.ndarray) -> Rows:
+def _columns(*blocks: np.ndarray) -> Rows:
     """Indicator columns for up to 26 options, so that questions of different K fit one table."""
-    wide = 26
-    blocks = [np.pad(block, ((0, 0), (0, wide - block.shape[1]))) for block in (letters, *others)]
-    return np.concatenate(blocks, axis=1)
+    wide = np.zeros((len(blocks[0]), 26 * len(blocks)))
+    for number, block in enumerate(blocks):
+        wide[:, 26 * number : 26 * number + block.shape[1]] = block
+    return wide
 
 
 def _panorama_alone(shown: Shown) -> Rows:
@@ -156,11 +159,9 @@ def _panorama_alone(shown: Shown) -> Rows:
 
 def _text(shown: Shown) -> Rows:
     question = shown.question
-    names = [PurePosixPath(option.satellite_image) for option in question.candidates]
-    order = _ranks([str(name) for name in names])
-    ids = _ranks(_comparable_ids(question))
-    ground = PurePosixPath(question.ground_image)
-    rows = [[*_name(name), order[k], ids[k], *_alike(name, ground)] for k, name in enumerate(names)]
+    names = [option.satellite_image for option in question.candidates]
+    order, ids = _ranks(names), _ranks(_comparable_ids(question))
+    rows = [[*_name(name), order[k], ids[k], *_alike(name, question.ground_image)] for k, name in enumerate(names)]
     return np.array(rows, dtype=np.float64)
 
 
@@ -177,11 +178,18 @@ def _comparable_ids(question: Question) -> list[str]:
 
 def _ranks(names: list[str]) -> list[float]:
     """Mean rank of each name in natural order (``a2`` before ``a10``), equal names sharing one."""
-    keys = [[(part.isdigit(), part.zfill(20)) for part in re.split(r"(\d+)", name)] for name in names]
+    keys = [_natural(name) for name in names]
     return [sum(other < key for other in keys) + sum(other == key for other in keys) / 2.0 for key in keys]
 
 
-def _name(name: PurePosixPath) -> list[float]:
+@functools.lru_cache(maxsize=100_000)  # a tile is an option of several questions
+def _natural(name: str) -> tuple[str, ...]:
+    return tuple(part.zfill(20) if part.isdigit() else part for part in re.split(r"(\d+)", name))
+
+
+@functools.lru_cache(maxsize=100_000)
+def _name(path: str) -> tuple[float, ...]:
+    name = PurePosixPath(path)
     stem = name.stem
     buckets = [0.0] * TEXT_BUCKETS
     for first, second in zip(f"^{stem}", f"{stem}$", strict=True):
@@ -189,21 +197,26 @@ def _name(name: PurePosixPath) -> list[float]:
     digits = sum(letter.isdigit() for letter in stem) / max(1, len(stem))
     folder = float(zlib.crc32(str(name.parent).encode()) % 97)
     suffix = float(zlib.crc32(name.suffix.encode()) % 97)
-    return [float(len(stem)), digits, folder, suffix, *buckets]
+    return (float(len(stem)), digits, folder, suffix, *buckets)
 
 
-def _alike(name: PurePosixPath, ground: PurePosixPath) -> list[float]:
+@functools.lru_cache(maxsize=100_000)
+def _pieces(path: str) -> tuple[str, str, frozenset[str], list[str]]:
+    """Folder, stem, pairs of neighbouring characters, numbers."""
+    name = PurePosixPath(path)
+    stem = name.stem
+    pairs = frozenset(stem[k : k + 2] for k in range(len(stem) - 1))
+    return str(name.parent), stem, pairs, re.findall(r"\d+", stem)
+
+
+def _alike(path: str, ground: str) -> list[float]:
     """How the tile's name resembles the panorama's."""
-    first, second = name.stem, ground.stem
-    start = next(
-        (k for k, (a, b) in enumerate(zip(first, second, strict=False)) if a != b), min(len(first), len(second))
-    )
-    pairs = [set(zip(text, text[1:], strict=False)) for text in (first, second)]
-    shared = len(pairs[0] & pairs[1]) / max(1, len(pairs[0] | pairs[1]))
-    numbers = [re.findall(r"\d+", text) for text in (first, second)]
-    same_number = float(bool(set(numbers[0]) & set(numbers[1])))
-    gap = abs(int(numbers[0][-1][-15:]) - int(numbers[1][-1][-15:])) if numbers[0] and numbers[1] else 10**15
-    return [float(start), shared, same_number, float(np.log1p(gap)), float(str(name.parent) == str(ground.parent))]
+    (folder, stem, pairs, numbers), (folder_2, stem_2, pairs_2, numbers_2) = _pieces(path), _pieces(ground)
+    start = next((k for k, (a, b) in enumerate(zip(stem, stem_2, strict=False)) if a != b), min(len(stem), len(stem_2)))
+    shared = len(pairs & pairs_2) / max(1, len(pairs | pairs_2))
+    same_number = float(not set(numbers).isdisjoint(numbers_2))
+    gap = abs(int(numbers[-1][-15:]) - int(numbers_2[-1][-15:])) if numbers and numbers_2 else 10**15
+    return [float(start), shared, same_number, math.log1p(gap), float(folder == folder_2)]
 
 
 def _time(shown: Shown) -> Rows:
@@ -240,11 +253,12 @@ def _others(shown: Shown) -> Rows:
     for part in ("thumbnail", "colour", "brightness", "size"):
         tiles = shown.stack(part)
         k = len(tiles)
-        mean_of_others = (tiles.sum(axis=0) - tiles) / (k - 1)
-        columns.append(np.linalg.norm(tiles - mean_of_others, axis=1))
-        apart = np.linalg.norm(tiles[:, None] - tiles[None], axis=2)
+        from_mean = (tiles - tiles.mean(axis=0)) * (k / (k - 1))  # of the others: the tile itself left out
+        columns.append(np.sqrt((from_mean**2).sum(axis=1)))
+        apart = np.sqrt(((tiles[:, None] - tiles[None]) ** 2).sum(axis=2))
+        farthest = apart.max(axis=1)
         apart[np.arange(k), np.arange(k)] = np.inf
-        columns += [apart.min(axis=1), np.where(np.isfinite(apart), apart, 0.0).max(axis=1)]
+        columns += [apart.min(axis=1), farthest]
     return np.stack(columns, axis=1)
 
 

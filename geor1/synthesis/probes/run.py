@@ -132,16 +132,18 @@ def _probe_set(folder: Path, tested: Sampled, learn_from: Sampled | None, seed: 
     facts = read_facts(paths, workers=workers)
     shown, learnt = show(tested, facts, folder), show(learn, facts, folder) if learn else []
     panoramas = groups_of([[question.ground_image] for question in tested.questions])
+    groups, learn_groups = tested.groups, learn.groups if learn else np.zeros(0)
     outcomes = []
     for probe in PROBES:
-        test = Table(padded(shown, probe), _gold(shown), tested.groups)
-        known = Table(padded(learnt, probe), _gold(learnt), learn.groups) if learn else None
-        outcomes.append(trial(test, known, panoramas=panoramas, seed=seed, bend=probe.name != "blind"))
+        test = Table(padded(shown, probe), _gold(shown), groups)
+        known = Table(padded(learnt, probe), _gold(learnt), learn_groups) if learn else None
+        clusters = panoramas if probe.nuisance else groups
+        outcomes.append(trial(test, known, clusters=clusters, seed=seed, bend=probe.name != "blind"))
     return {
         "n_questions": tested.total,
         "n_tested": len(tested.questions),
         "learnt_on": f"{len(learn.questions)} of {learn.total} train questions" if learn else "its other groups",
-        "groups": len(np.unique(tested.groups)),
+        "groups": len(np.unique(groups)),
         "chance": round(float(np.mean([1 / len(item.tiles) for item in shown])), 4),
         "probes": _rows(outcomes),
     }

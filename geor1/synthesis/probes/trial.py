@@ -35,7 +35,7 @@ class Table:
 
 
 def trial(
-    test: Table, learn: Table | None, *, panoramas: np.ndarray | None = None, seed: int = 0, bend: bool = True
+    test: Table, learn: Table | None, *, clusters: np.ndarray | None = None, seed: int = 0, bend: bool = True
 ) -> Outcome | None:
     """Try one probe.
 
@@ -43,7 +43,10 @@ def trial(
         test: Questions to choose on.
         learn: Questions of other places to learn on; None: each part of ``test`` is tried by a model that learnt on the
             groups of the other parts.
-        panoramas: ``[N]`` which test questions ask about one panorama; None where each asks about another.
+        clusters: ``[N]`` test questions that may be hit or missed together; None where all are independent. For a
+            nuisance these are the questions about one panorama, whose right tile is the same; questions that merely
+            share tiles are not more alike than others if nothing leaks, as the right tile of one is a wrong one of the
+            other. For a cue they are the neighbourhoods, some of which are easier.
         seed: Decides held-out groups and random features.
         bend: Also try the non-linear model.
 
@@ -61,8 +64,8 @@ def trial(
         told.add(model.kind)
     spread = np.nanmax(test.rows, axis=1) - np.nanmin(test.rows, axis=1)
     chances = 1.0 / (~np.isnan(test.rows).any(axis=2)).sum(axis=1)
-    panoramas = np.arange(len(test.gold)) if panoramas is None else panoramas
-    return outcome(share, chances, test.groups, panoramas, bool(spread.max() <= 0.0) and told == {"nothing_varies"})
+    clusters = np.arange(len(test.gold)) if clusters is None else clusters
+    return outcome(share, chances, clusters, bool(spread.max() <= 0.0) and told == {"nothing_varies"})
 
 
 def judge(outcomes: Sequence[Outcome | None], *, nuisance: bool) -> list[dict[str, Any]]:

@@ -15,8 +15,6 @@ POWER = 0.8
 """With what chance a leak of the smallest detectable size is found."""
 WIDEST_BLIND_SPOT = 0.10
 """A probe that could miss a leak of more than this above 1/K has too few questions to say ``ok``."""
-FEWEST_GROUPS = 20
-"""With fewer independent groups, the dependence within them cannot be measured; panoramas stand in for groups."""
 _NORMAL = statistics.NormalDist()
 
 
@@ -45,18 +43,17 @@ class Outcome:
     constant: bool
 
 
-def outcome(hits: np.ndarray, chances: np.ndarray, groups: np.ndarray, panoramas: np.ndarray, tied: bool) -> Outcome:
+def outcome(hits: np.ndarray, chances: np.ndarray, clusters: np.ndarray, tied: bool) -> Outcome:
     """Judge the hits of one probe.
 
     Args:
         hits: ``[N]`` in [0, 1].
         chances: ``[N]`` 1/K of each question.
-        groups: ``[N]`` groups of questions linked by shared tiles.
-        panoramas: ``[N]`` groups of questions about one panorama.
+        clusters: ``[N]`` clusters of questions that may be hit or missed together; see
+            :func:`~geor1.synthesis.probes.trial.trial`.
         tied: Every question's options were all alike to the probe.
     """
     n, share, chance = len(hits), float(np.mean(hits)), float(np.mean(chances))
-    clusters = groups if len(np.unique(groups)) >= FEWEST_GROUPS else panoramas
     effective = n / design_effect(np.asarray(hits) - chances, clusters, chance)
     low, high = wilson(share, effective)
     p_value = 1.0 if tied else upper_tail(math.floor(share * effective + 1e-9), math.floor(effective), chance)
@@ -74,7 +71,7 @@ def design_effect(residuals: np.ndarray, clusters: np.ndarray, chance: float) ->
     _, number = np.unique(clusters, return_inverse=True)
     sums = np.bincount(number, weights=residuals - residuals.mean())
     m = len(sums)
-    if m < 2:
+    if m < 2 or m == len(residuals):
         return 1.0
     variance = float((sums**2).sum()) * m / (m - 1) / len(residuals)
     share = chance + float(residuals.mean())
@@ -101,11 +98,14 @@ def upper_tail(hits: int, n: int, chance: float) -> float:
     >>> round(upper_tail(2, 3, 0.5), 6)
     0.5
     """
-    if hits <= 0:
-        return 1.0
-    counts = np.arange(hits, n + 1)
-    logs = np.array([math.lgamma(n + 1) - math.lgamma(k + 1) - math.lgamma(n - k + 1) for k in counts])
-    return min(1.0, float(np.exp(logs + counts * math.log(chance) + (n - counts) * math.log1p(-chance)).sum()))
+    return 1.0 if hits <= 0 else min(1.0, float(_binomial(n, chance)[hits:].sum()))
+
+
+def _binomial(n: int, chance: float) -> np.ndarray:
+    """``[n + 1]`` probabilities of 0 … n hits, for ``chance`` strictly between 0 and 1."""
+    logs = np.concatenate([[0.0], np.cumsum(np.log(np.arange(1, n + 1)))])  # of factorials
+    counts = np.arange(n + 1)
+    return np.exp(logs[n] - logs - logs[::-1] + counts * math.log(chance) + (n - counts) * math.log1p(-chance))
 
 
 def smallest_detectable(n: float, chance: float, tests: int) -> float:
@@ -120,9 +120,10 @@ def smallest_detectable(n: float, chance: float, tests: int) -> float:
         In (chance, 1]; 1.0 where not even a probe that is always right would be found.
     """
     whole = math.floor(n)
-    critical = next((h for h in range(whole + 1) if upper_tail(h, whole, chance) <= ALPHA / tests), None)
-    if critical is None:
+    tails = np.cumsum(_binomial(whole, chance)[::-1])[::-1]
+    if tails[-1] > ALPHA / tests:
         return 1.0
+    critical = int(np.argmax(tails <= ALPHA / tests))
     low, high = chance, 1.0
     for _ in range(30):
         middle = (low + high) / 2
