@@ -5,10 +5,11 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from geor1.records import Question, from_dict, iterate_json_lines
+from geor1.records import Question, RecordError, from_dict, iterate_json_lines
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,22 +48,35 @@ def sample_questions(path: Path, limit: int, seed: int) -> Sampled:
     Source: algorithm R, J. S. Vitter, "Random sampling with a reservoir", 1985.
     """
     rng = np.random.default_rng([seed, 71])
-    kept: list[tuple[int, int, dict]] = []
+    kept: list[tuple[int, int, str, Any]] = []
     total, before = 0, -1
-    for total, (_, data) in enumerate(iterate_json_lines(path) if path.is_file() else (), start=1):
-        item = (total - 1, before, data)
+    for total, (where, data) in enumerate(iterate_json_lines(path) if path.is_file() else (), start=1):
+        item = (total - 1, before, where, data)
         if len(kept) < limit:
             kept.append(item)
         elif (slot := int(rng.integers(total))) < limit:
             kept[slot] = item
-        before = ord(str(data.get("answer", "@"))[:1] or "@") - ord("A")
+        before = _option_number(data)
     kept.sort(key=lambda item: item[0])
     return Sampled(
-        questions=tuple(from_dict(data, Question) for _, _, data in kept),
-        places=tuple(place for place, _, _ in kept),
-        previous=tuple(previous for _, previous, _ in kept),
+        questions=tuple(_question(data, where) for _, _, where, data in kept),
+        places=tuple(place for place, *_ in kept),
+        previous=tuple(previous for _, previous, *_ in kept),
         total=total,
     )
+
+
+def _question(data: Any, where: str) -> Question:
+    try:
+        return from_dict(data, Question)
+    except RecordError as error:
+        raise RecordError(f"{where}: {error}") from error
+
+
+def _option_number(data: Any) -> int:
+    """0 for A; -1 for a line that is no question, which is refused where it is drawn."""
+    answer = data.get("answer") if isinstance(data, dict) else None
+    return ord(answer) - ord("A") if isinstance(answer, str) and len(answer) == 1 else -1
 
 
 def groups_of(keys: Sequence[Sequence[str]]) -> np.ndarray:
