@@ -166,7 +166,8 @@ def alarms(sets: int, *, again: int, seed: int, leak: float = 0.0) -> int:
         rng = np.random.default_rng([seed, number])
         outcomes = []
         for probe in range(NUISANCES):
-            (test, panoramas), (learn, _) = (neighbourhoods(rng, 12, again, leak * (probe == 0)) for _ in range(2))
+            blocks = 15 // again
+            (test, panoramas), (learn, _) = (neighbourhoods(rng, blocks, again, leak * (probe == 0)) for _ in range(2))
             outcomes.append(trial(test, learn, clusters=panoramas, seed=number))
         count += any(row["verdict"] == "leak" for row in judge(outcomes, nuisance=True))
     return count
