@@ -91,7 +91,38 @@ def _body(report: dict[str, Any], config: dict[str, Any], synthetic: bool) -> li
         "- **File names** say nothing of place or pairing, and images carry no EXIF. The records do: show a model",
         "  `prompt` and images only.",
         "",
+        *_probes(report),
         "Chance level is 1 / K. Image paths in the JSON Lines files are relative to this folder; `report.json` holds",
         "all counts.",
         "",
     ]
+
+
+def _probes(report: dict[str, Any]) -> list[str]:
+    """What the anti-shortcut probes found, or that nobody looked."""
+    probes = report.get("probes")
+    if probes is None:
+        return ["Anti-shortcut probes were not run.", ""]
+    lines = ["## Can the right tile be told without looking?", ""]
+    for split, one in probes["sets"].items():
+        lines += [
+            f"Probes on {one['n_tested']} of {one['n_questions']} {split} questions, learnt on {one['learnt_on']}; "
+            f"chance {100 * one['chance']:.1f} %. `alone` and `traces` must stay there; `cues` compare the "
+            "views and are weak content.",
+            "",
+            "| probe | kind | sees | accuracy (95 %) | verdict | finds leaks from |",
+            "|---|---|---|---:|---|---:|",
+            *(
+                f"| {row['name']} | {row['kind']} | {row['sees']} | {_accuracy(row)} | {row['verdict']} | "
+                f"{'any: all alike' if row['constant'] else format(100 * row['detectable'], '.0f') + ' %'} |"
+                for row in one["probes"]
+            ),
+            "",
+        ]
+    return lines
+
+
+def _accuracy(row: dict[str, Any]) -> str:
+    if row["accuracy"] is None:
+        return "too few groups"
+    return f"{100 * row['accuracy']:.1f} ({100 * row['low']:.1f} to {100 * row['high']:.1f})"

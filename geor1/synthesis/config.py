@@ -7,6 +7,7 @@ from typing import Any
 
 from geor1.runs import ConfigError
 from geor1.synthesis.negatives import DIFFICULTIES
+from geor1.synthesis.probes import ALARMS
 from geor1.synthesis.questions import MAX_CANDIDATES
 from geor1.synthesis.scaffolds import CONCLUSIONS
 from geor1.synthesis.teacher.config import TeacherConfig
@@ -37,7 +38,9 @@ class SynthesisConfig:
         questions_per_pair: Questions about each train panorama; test panoramas are asked about once.
         min_separation_m: Nearest negative.
         max_radius_m: Farthest negative.
-        difficulty: ``easy``, ``mixed`` or ``hard`` negatives by directions shared with the truth.
+        difficulty: ``easy``, ``mixed`` or ``hard`` negatives by directions shared with the truth. Only ``mixed`` leaves
+            nothing in the tiles: chosen by their likeness to the truth, the others tell which tile stands in the middle
+            (``hard``) or apart (``easy``), and the probes say so.
         skip_isolated: Leave out pairs with too few negatives (counted) instead of stopping.
         pairing_scaffolds: Unmatched pairing chains written, before the fact check.
         geolocation_scaffolds: Geolocation chains written, before the fact check.
@@ -54,8 +57,10 @@ class SynthesisConfig:
             process. The counts of scaffolds above are ``world``'s; ``labelled_scaffolds`` are its in any case.
         teaching: How a teacher other than ``world`` is asked and what is kept; ``teacher`` decides its ``backend``.
         parquet: Also write Parquet files with the images inside.
+        probes: Try whether anything but content tells the right tile (``geor1.synthesis.probes``).
+        probe_alarm: ``warn`` logs a leak that the probes find, ``stop`` ends the stage with an error.
         seed: Decides everything drawn.
-        workers: Processes that render; changes no result.
+        workers: Processes that render, threads that read images; changes no result.
     """
 
     source: str = "world"
@@ -86,6 +91,8 @@ class SynthesisConfig:
     teacher: str = "world"
     teaching: TeacherConfig = dataclasses.field(default_factory=TeacherConfig)
     parquet: bool = True
+    probes: bool = True
+    probe_alarm: str = "warn"
     seed: int = 0
     workers: int = 2
 
@@ -97,6 +104,7 @@ class SynthesisConfig:
         _one_of("teacher", self.teacher, ("world", *TEACHERS))
         if self.teacher != "world" and not self.teaching.model:
             _refuse("teaching.model", "", f"the model to ask, as teacher is {self.teacher!r}")
+        _one_of("probe_alarm", self.probe_alarm, ALARMS)
         _between("candidates", self.candidates, 2, MAX_CANDIDATES)
         _between("questions_per_pair", self.questions_per_pair, 1, 1000)
         _between("lookalikes", self.lookalikes, 0.0, 1.0)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import os
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,9 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 JPEG_QUALITY = 92
 """JPEG quality of every image written, panorama and tile alike."""
+
+LEVEL_TIME_S = 946_684_800
+"""Modification time of every image of a data set: 1 January 2000, 00:00 UTC."""
 
 _SIGNATURES = {"JPEG": (b"\xff\xd8\xff", 0), "PNG": (b"\x89PNG\r\n\x1a\n", 0), "WEBP": (b"WEBP", 8)}
 
@@ -124,3 +128,17 @@ def neutral_name(*key: object) -> str:
     """
     digest = hashlib.sha256("\x1f".join(str(part) for part in key).encode()).hexdigest()
     return f"{digest[:20]}.jpg"
+
+
+def level_times(folder: Path) -> None:
+    """Give all files of a folder one modification time.
+
+    The views of a pair are written one after the other, so the times alone would tell which belong together.
+
+    Args:
+        folder: Images of a finished data set; folders below are left as they are.
+    """
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.is_file(follow_symlinks=False):
+                os.utime(entry.path, (LEVEL_TIME_S, LEVEL_TIME_S))

@@ -74,10 +74,12 @@ def summary(report: dict[str, Any]) -> dict[str, float]:
     """The few figures of a report that belong into the manifest."""
     kept = sum(books["kept"] for books in report["scaffolds"].values())
     written = sum(books["written"] for books in report["scaffolds"].values())
+    probed = {"nuisance_leaks": len(report["probes"]["leaks"])} if "probes" in report else {}
     return {
         **{f"questions_{split}": count for split, count in report["questions"].items()},
         "cities": report["cities"],
         "countries": report["countries"],
         "scaffolds_kept": kept,
         "scaffolds_kept_share": round(kept / written, 4) if written else 0.0,
+        **probed,
     }

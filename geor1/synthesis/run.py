@@ -18,11 +18,13 @@ from geor1.synthesis.config import TEACHERS, SynthesisConfig
 from geor1.synthesis.export import write_pairs_parquet, write_questions_parquet
 from geor1.synthesis.facts import FactChecker
 from geor1.synthesis.folder_source import folder_sources
+from geor1.synthesis.images import level_times
 from geor1.synthesis.negatives import NegativeRule, Neighbourhoods
+from geor1.synthesis.probes import probe_folder, raise_alarm
 from geor1.synthesis.questions import build_questions
 from geor1.synthesis.report import build_report, summary
 from geor1.synthesis.scaffolds import Draft, Teacher, geolocation, labelled_pairing, unmatched_pairing
-from geor1.synthesis.sources import Source, SourceError
+from geor1.synthesis.sources import Source, SourceError, images_dir
 from geor1.synthesis.teacher.run import REPORT as TEACHER_REPORT
 from geor1.synthesis.teacher.run import SCAFFOLDS, run_teacher
 from geor1.synthesis.world_source import WorldSource
@@ -51,6 +53,7 @@ def run_synthesis(config: SynthesisConfig, run_dir: Path | str) -> Path:
         SourceError, ImageError: The source cannot deliver.
         NegativesError: A pair has too few negatives.
         DiskFullError: The disk cannot hold the result.
+        LeakError: The probes found a leak and ``probe_alarm`` is ``stop``; the report is written all the same.
     """
     started = time.monotonic()
     run_dir = Path(run_dir)
@@ -74,11 +77,16 @@ def run_synthesis(config: SynthesisConfig, run_dir: Path | str) -> Path:
     pairs_of = {split: [pair for pair in pairs if pair.split == split] for split in ("train", "test")}
     pairs_of["real"] = real_pairs
     _write(config, run_dir, [*pairs, *real_pairs], questions, scaffolds)
+    level_times(images_dir(run_dir))
     seconds["files"] = time.monotonic() - started
     report = build_report(pairs_of, questions, left_out, chains, seconds)
+    if config.probes:
+        report["probes"] = probe_folder(run_dir, seed=config.seed, workers=config.workers)
     write_card(run_dir, report, dataclasses.asdict(config))
     write_json(run_dir / "report.json", report)
     write_json(run_dir / "metrics_summary.json", summary(report))
+    if config.probes:
+        raise_alarm(report["probes"], config.probe_alarm)
     return run_dir
 
 

@@ -14,6 +14,7 @@ Units stand on the axes, one colour means one thing (``geor1.maps.colours``), te
 from geor1.maps.plots.bias import calibration_curve, confusion_matrix, failure_bars, group_accuracy
 from geor1.maps.plots.contact import contact_sheet
 from geor1.maps.plots.distances import accuracy_bars, error_cdf, error_histogram, outcome_bars
+from geor1.maps.plots.probes import probe_accuracy
 from geor1.maps.plots.style import STYLE
 from geor1.maps.plots.training import (
     completion_length,
@@ -43,6 +44,7 @@ __all__ = [
     "moving_mean",
     "outcome_bars",
     "place_map",
+    "probe_accuracy",
     "reward_curves",
     "tied_groups",
     "training_curve",
