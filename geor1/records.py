@@ -284,7 +284,12 @@ def write_jsonl(path: Path | str, records: Iterable[Any]) -> Path:
 
 def to_json(record: Any) -> str:
     """One record as one line of JSON (no newline inside)."""
-    return json.dumps(dataclasses.asdict(record), ensure_ascii=False, allow_nan=False)
+    return json.dumps(_fields(record), ensure_ascii=False, allow_nan=False, default=_fields)
+
+
+def _fields(record: Any) -> dict[str, Any]:
+    """A dataclass's fields, not copied (``dataclasses.asdict`` copies, at ten times the time)."""
+    return {field.name: getattr(record, field.name) for field in dataclasses.fields(record)}
 
 
 def read_jsonl(path: Path | str, record_type: type[R]) -> list[R]:

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import dataclasses
 
-from geor1.benchmarks.cv_cities import CITIES
 from geor1.runs.errors import ConfigError, did_you_mean
+from geor1.synthesis.layouts.cv_cities import CITIES
 
 _RAW = "https://raw.githubusercontent.com"
 _HUGGING_FACE = "https://huggingface.co/datasets"
@@ -210,6 +210,13 @@ _SETS = (
         home="https://github.com/Jeff-Zilence/VIGOR",
         by_hand="Fill in the questionnaire of data/DATASET.md at the home page; unpack so that splits/Chicago is in "
         "the folder.",
+    ),
+    DataSet(
+        name="university-1652",
+        about="street views, drone views and satellite tiles of 1,652 buildings of 72 universities",
+        licence="research only, not to be passed on (on request)",
+        home="https://github.com/layumi/University1652-Baseline",
+        by_hand="Send Request.md of the home page; unpack so that train/street is in the folder.",
     ),
     DataSet(
         name="geox-bench",

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from geor1.benchmarks import (
     geochain,
     geochain_questions,
@@ -15,14 +13,11 @@ from geor1.benchmarks import (
     osv5m,
     rsteller,
 )
-from geor1.benchmarks.cv_cities import CvCitiesLayout
-from geor1.benchmarks.cvact import CvActLayout
-from geor1.benchmarks.cvusa import CvUsaLayout
-from geor1.benchmarks.geox_bench import GeoXLayout
 from geor1.benchmarks.items import Benchmark
-from geor1.benchmarks.pair_layouts import PairLayout
-from geor1.benchmarks.vigor import VigorLayout
 from geor1.runs.errors import ConfigError, did_you_mean
+from geor1.synthesis.layouts.registry import PAIR_LAYOUTS, pair_layout
+
+__all__ = ["BENCHMARKS", "PAIR_LAYOUTS", "benchmark", "pair_layout"]
 
 
 def _imageo(name: str, about: str) -> Benchmark:
@@ -61,9 +56,6 @@ _ALL = (
     ),
 )
 BENCHMARKS = {one.name: one for one in _ALL}
-PAIR_LAYOUTS: dict[str, type[PairLayout]] = {
-    layout.source: layout for layout in (CvUsaLayout, CvActLayout, VigorLayout, CvCitiesLayout, GeoXLayout)
-}
 
 
 def benchmark(name: str) -> Benchmark:
@@ -75,19 +67,3 @@ def benchmark(name: str) -> Benchmark:
     if name not in BENCHMARKS:
         raise ConfigError(f"no benchmark {name!r}{did_you_mean(name, BENCHMARKS)}")
     return BENCHMARKS[name]
-
-
-def pair_layout(name: str, root: Path | str, **settings: object) -> PairLayout:
-    """A source of cross-view pairs by name, for :mod:`geor1.synthesis`.
-
-    Args:
-        name: ``cvusa``, ``cvact``, ``vigor``, ``cv-cities`` or ``geox-bench``.
-        root: The data set's folder.
-        settings: Further fields of the layout.
-
-    Raises:
-        ConfigError: No such name.
-    """
-    if name not in PAIR_LAYOUTS:
-        raise ConfigError(f"no cross-view data set {name!r}{did_you_mean(name, PAIR_LAYOUTS)}")
-    return PAIR_LAYOUTS[name](root=Path(root), **settings)  # type: ignore[arg-type]

@@ -119,8 +119,9 @@ def read_image(path: Path | str) -> Image.Image:
 class PatchCache:
     """Image files as patches, each file decoded once while it stays in the cache.
 
-    Patches are kept as bytes (a sixteenth of the model's input) and normalised on the way out by a table that is read
-    off the image processor itself. Images that the processor would resize go through it unchanged.
+    Patches are kept as bytes (an eighth of the model's input) and normalised on the way out by a table that is read
+    off the image processor itself. A processor that resizes by Pillow makes bytes of bytes, which is done here; images
+    that any other would resize go through it unchanged.
 
     Args:
         image_processor: A Qwen-VL image processor.
@@ -136,6 +137,7 @@ class PatchCache:
         self._held = 0
         self._stored: collections.OrderedDict[str, tuple[np.ndarray, tuple[int, int, int]]] = collections.OrderedDict()
         self._table = self._read_table()
+        self._by_pillow = type(image_processor).__name__.endswith("Pil") and image_processor.do_resize
 
     def patches(self, image: Image.Image | Path | str) -> tuple[np.ndarray, tuple[int, int, int]]:
         """Normalised patches of one image.
@@ -161,6 +163,11 @@ class PatchCache:
 
     def count_patches(self, width_px: int, height_px: int) -> int:
         """Patches of an image of this size, after the processor's resizing."""
+        width, height = self._resized_px(width_px, height_px)
+        return (height // self._patch) * (width // self._patch)
+
+    def _resized_px(self, width_px: int, height_px: int) -> tuple[int, int]:
+        """Width and height that the processor resizes to."""
         from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import smart_resize
 
         size = self._processor.size
@@ -171,18 +178,18 @@ class PatchCache:
             min_pixels=size["shortest_edge"],
             max_pixels=size["longest_edge"],
         )
-        return (height // self._patch) * (width // self._patch)
+        return width, height
 
     def _cut(self, image: Image.Image) -> tuple[np.ndarray, tuple[int, int, int]]:
-        """Byte patches [n, 3, side, side] if the size needs no change, else the processor's own float patches."""
-        pixels = np.asarray(image.convert("RGB"))
-        height, width = pixels.shape[:2]
-        factor = self._patch * self._merge
-        size = self._processor.size
-        fits = size["shortest_edge"] <= height * width <= size["longest_edge"]
-        if fits and height % factor == 0 and width % factor == 0:
-            return self._cut_bytes(pixels), (1, height // self._patch, width // self._patch)
-        done = self._processor(images=[image.convert("RGB")], return_tensors="np")
+        """Byte patches [n, 3, side, side] if Pillow can bring them about, else the processor's own float patches."""
+        image = image.convert("RGB")
+        wanted = self._resized_px(*image.size)
+        if wanted != image.size and self._by_pillow:
+            image = image.resize(wanted, self._processor.resample)
+        if wanted == image.size:
+            width, height = wanted
+            return self._cut_bytes(np.asarray(image)), (1, height // self._patch, width // self._patch)
+        done = self._processor(images=[image], return_tensors="np")
         return done["pixel_values"], tuple(int(side) for side in done["image_grid_thw"][0])  # type: ignore[return-value]
 
     def _cut_bytes(self, pixels: np.ndarray) -> np.ndarray:

@@ -18,9 +18,10 @@ from pathlib import Path
 from typing import Any
 
 from geor1.records import Candidate, Pair, Question, RecordError, from_dict, to_json
-from geor1.synthesis.images import JPEG_QUALITY, encode_jpeg, fit, load_image, neutral_name
+from geor1.synthesis.images import JPEG_QUALITY
+from geor1.synthesis.placing import Placer
 from geor1.synthesis.questions import MAX_CANDIDATES, letters_of
-from geor1.synthesis.sources import IMAGES_FOLDER, SourceError, images_dir
+from geor1.synthesis.sources import SourceError
 
 NAME = "authors_jsonl"
 _ANSWER_TAGS = re.compile(r"</?answer>")
@@ -49,18 +50,18 @@ class AuthorsJsonlSource:
     name = NAME
 
     def questions(self, out_dir: Path) -> list[Question]:
-        """Read the file and re-encode its images into ``out_dir / "images"``, each once.
+        """Read the file and place its images in ``out_dir / "images"``, each once.
 
         Raises:
             SourceError: No such file, a line that does not fit, or an image path that leaves the image folder.
             ImageError: An image is missing, truncated or no image.
         """
-        images_dir(out_dir)
+        placer = Placer(out_dir, self.panorama_px, self.tile_px, self.quality)
         written: dict[str, str] = {}
         questions = []
         for where, question in read_authors_jsonl(self.path, split=self.split):
             try:
-                questions.append(self._with_images(question, out_dir, written))
+                questions.append(self._with_images(question, placer, written))
             except SourceError as error:
                 raise SourceError(f"{where}: {error}") from error
         return questions
@@ -69,26 +70,23 @@ class AuthorsJsonlSource:
         """Each panorama with its right tile; see :class:`~geor1.synthesis.sources.Source`."""
         return pairs_of_questions(self.questions(out_dir))
 
-    def _with_images(self, question: Question, out_dir: Path, written: dict[str, str]) -> Question:
+    def _with_images(self, question: Question, placer: Placer, written: dict[str, str]) -> Question:
         candidates = tuple(
             dataclasses.replace(
-                option, satellite_image=self._copy(option.satellite_image, "satellite", out_dir, written)
+                option, satellite_image=self._copy(option.satellite_image, "satellite", placer, written)
             )
             for option in question.candidates
         )
-        ground = self._copy(question.ground_image, "ground", out_dir, written)
+        ground = self._copy(question.ground_image, "ground", placer, written)
         return dataclasses.replace(question, ground_image=ground, candidates=candidates)
 
-    def _copy(self, relative: str, view: str, out_dir: Path, written: dict[str, str]) -> str:
+    def _copy(self, relative: str, view: str, placer: Placer, written: dict[str, str]) -> str:
         if relative not in written:
             root = Path(self.image_folder or Path(self.path).parent).resolve()
             file = (root / relative).resolve()
             if not file.is_relative_to(root):
                 raise SourceError(f"image {relative!r} lies outside the image folder; paths must stay below it")
-            width, height = self.panorama_px if view == "ground" else (self.tile_px, self.tile_px)
-            image = fit(load_image(file), width_px=width, height_px=height, view=view)
-            written[relative] = f"{IMAGES_FOLDER}/{neutral_name(NAME, relative)}"
-            (out_dir / written[relative]).write_bytes(encode_jpeg(image, quality=self.quality))
+            written[relative] = placer.place(file, NAME, relative, view=view)
         return written[relative]
 
 

@@ -65,7 +65,8 @@ def _body(report: dict[str, Any], config: dict[str, Any], synthetic: bool) -> li
         "All images are **synthetic**: scenes of a miniature Earth, rendered from real geography (city positions from "
         "GeoNames, CC BY 4.0; climate, relief, coast and surface colour from public layers). No photograph is involved."
         if synthetic
-        else "Images were read from files, re-encoded and stripped of metadata; their licence is that of their source."
+        else "Images were read from files and stripped of metadata; those of another size were encoded anew. "
+        "Their licence is that of their source."
     )
     chains = report["scaffolds"]
     k = config["candidates"]

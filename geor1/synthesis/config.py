@@ -6,13 +6,25 @@ import dataclasses
 from typing import Any
 
 from geor1.runs import ConfigError
-from geor1.synthesis.negatives import DIFFICULTIES
+from geor1.synthesis.negatives import DIFFICULTIES, Band, NegativeRule
 from geor1.synthesis.probes import ALARMS
 from geor1.synthesis.questions import MAX_CANDIDATES
 from geor1.synthesis.scaffolds import CONCLUSIONS
 from geor1.synthesis.teacher.config import TeacherConfig
 
-SOURCES = ("world", "folder", "authors_jsonl")
+LAYOUTS = {
+    "cv_cities": "cv-cities",
+    "cvusa": "cvusa",
+    "cvact": "cvact",
+    "vigor": "vigor",
+    "university_1652": "university-1652",
+}
+"""Source -> published layout that it reads (:mod:`geor1.synthesis.layouts`)."""
+SOURCES = ("world", "folder", "authors_jsonl", *LAYOUTS, "geox_bench", "hf_dataset")
+_WITHOUT = {
+    "pairs_per_city": ("world", "authors_jsonl", "geox_bench"),
+    "columns": tuple(source for source in SOURCES if source != "hf_dataset"),
+}
 TEACHERS = {"openai": "server", "vllm": "vllm"}
 """Teacher -> back-end that answers; ``world`` writes from metadata and asks nobody."""
 PATCH_PX = 28
@@ -25,10 +37,23 @@ class SynthesisConfig:
 
     Attributes:
         source: ``world`` renders the miniature Earth; ``folder`` reads pairs from ``source_path``; ``authors_jsonl``
-            reads the authors' question file at ``source_path``.
-        source_path: Folder or file of the source; unused by ``world``.
-        source_split: Split of everything that a folder or question file does not assign itself.
-        image_folder: Where the paths of the authors' file start; empty means the file's own folder.
+            and ``geox_bench`` read a question file at ``source_path``; ``hf_dataset`` streams a Hugging Face dataset;
+            ``cv_cities``, ``cvusa``, ``cvact``, ``vigor`` and ``university_1652`` read these data sets as published.
+        source_path: Folder or file of the source, or a dataset's name on the Hub; unused by ``world``.
+        source_split: Split of everything that a source does not assign itself; of CVACT, whose splits are of one city,
+            the one to read.
+        image_folder: Where image paths of a question file or dataset start; empty means the file's own folder.
+        columns: What the columns of an ``hf_dataset`` are called, as in ``{panorama: ground, tile: aerial}``; see
+            :mod:`geor1.synthesis.hf_source`.
+        dataset_subset: Configuration of an ``hf_dataset``; empty for its only one.
+        dataset_split: Split of an ``hf_dataset`` to read.
+        dataset_revision: Commit or tag of an ``hf_dataset``; empty for the newest.
+        pairs_per_city: Read at most so many pairs of each city and split, a seeded choice (1,000 of 16 cities make the
+            paper's 16,000); 0 reads all. Not for ``world`` and question files.
+        questions_per_city: Ask about at most so many panoramas of each city and split, a seeded choice, with the tiles
+            of all pairs read as negatives; 0 asks about all.
+        skip_broken: Leave out rows whose cells or images cannot be used (counted and named in ``report.json``) instead
+            of stopping.
         pairs_folder: Folder of further, real pairs (or of several such folders) that become ``questions_real.jsonl``;
             empty for none.
         train_pairs: Pairs of train cities (``world``).
@@ -38,9 +63,12 @@ class SynthesisConfig:
         questions_per_pair: Questions about each train panorama; test panoramas are asked about once.
         min_separation_m: Nearest negative.
         max_radius_m: Farthest negative.
-        difficulty: ``easy``, ``mixed`` or ``hard`` negatives by directions shared with the truth. Only ``mixed`` leaves
-            nothing in the tiles: chosen by their likeness to the truth, the others tell which tile stands in the middle
-            (``hard``) or apart (``easy``), and the probes say so.
+        difficulty: ``easy``, ``mixed`` or ``hard`` negatives, by directions shared with the truth or by ``embeddings``.
+            Only ``mixed`` leaves nothing in the tiles: chosen by their likeness to the truth, the others tell which
+            tile stands in the middle (``hard``) or apart (``easy``), and the probes say so.
+        bands: Rings of distance and their shares of the negatives, ``[[from_m, to_m, share], …]``; empty for one ring.
+        same: Facts (or ``city``) in which a negative must agree with the truth, where both are known.
+        embeddings: ``.npy`` file, float [pairs, D], a row for each line of ``pairs.jsonl``; empty for none.
         skip_isolated: Leave out pairs with too few negatives (counted) instead of stopping.
         pairing_scaffolds: Unmatched pairing chains written, before the fact check.
         geolocation_scaffolds: Geolocation chains written, before the fact check.
@@ -67,6 +95,13 @@ class SynthesisConfig:
     source_path: str = ""
     source_split: str = "test"
     image_folder: str = ""
+    columns: dict[str, str] = dataclasses.field(default_factory=dict)
+    dataset_subset: str = ""
+    dataset_split: str = "train"
+    dataset_revision: str = ""
+    pairs_per_city: int = 0
+    questions_per_city: int = 0
+    skip_broken: bool = False
     pairs_folder: str = ""
     train_pairs: int = 2000
     test_pairs: int = 400
@@ -76,6 +111,9 @@ class SynthesisConfig:
     min_separation_m: float = 120.0
     max_radius_m: float = 4000.0
     difficulty: str = "mixed"
+    bands: tuple[tuple[float, float, float], ...] = ()
+    same: tuple[str, ...] = ("city", "season")
+    embeddings: str = ""
     skip_isolated: bool = False
     pairing_scaffolds: int = 2000
     geolocation_scaffolds: int = 1000
@@ -113,6 +151,7 @@ class SynthesisConfig:
         _between("workers", self.workers, 1, 256)
         _between("seed", self.seed, 0, 2**20)
         counts = ("train_pairs", "test_pairs", "pairing_scaffolds", "geolocation_scaffolds", "labelled_scaffolds")
+        counts += ("pairs_per_city", "questions_per_city")
         for name in (*counts, "coordinate_tolerance_km", "min_separation_m"):
             _between(name, getattr(self, name), 0, float("inf"))
         if not self.min_separation_m < self.max_radius_m:
@@ -121,10 +160,32 @@ class SynthesisConfig:
             value = getattr(self, name)
             if value % PATCH_PX or value < (PATCH_PX if self.source == "world" else 0):
                 _refuse(name, value, f"a multiple of {PATCH_PX}" + ("" if self.source == "world" else ", or 0"))
+        self._check_negatives()
         if self.source == "world":
             self._check_world()
         elif not self.source_path:
             _refuse("source_path", self.source_path, f"a path, as source is {self.source!r}")
+
+    def _check_negatives(self) -> None:
+        try:
+            self.rule()
+        except ValueError as error:
+            raise ConfigError(str(error)) from error
+        if self.embeddings and self.difficulty == "mixed":
+            _refuse("embeddings", self.embeddings, "difficulty hard or easy, as mixed compares nothing")
+        for name in ("pairs_per_city", "columns"):
+            if getattr(self, name) and self.source in _WITHOUT[name]:
+                _refuse(name, getattr(self, name), f"nothing for source={self.source!r}, which does not use it")
+
+    def rule(self) -> NegativeRule:
+        """Which places may stand beside the true tile."""
+        return NegativeRule(
+            min_separation_m=self.min_separation_m,
+            max_radius_m=self.max_radius_m,
+            difficulty=self.difficulty,
+            bands=tuple(Band(*band) for band in self.bands),
+            same=self.same,
+        )
 
     def _check_world(self) -> None:
         _between("scenes_per_neighbourhood", self.scenes_per_neighbourhood, self.candidates + 1, 60)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -13,7 +12,9 @@ from geor1.records import Pair, Question
 
 R = TypeVar("R")
 ROWS_PER_GROUP = 5000
-"""Rows written at once; bounds memory (130 MB at the miniature's sizes)."""
+"""Rows written at once (130 MB at the miniature's sizes), or fewer:"""
+BYTES_PER_GROUP = 256 << 20
+"""Image bytes written at once; bounds memory where images are large."""
 DICTIONARY_BYTES = 256 << 20
 """Room for one copy of each image of a row group: a tile that stands in several questions is stored once."""
 
@@ -77,8 +78,8 @@ def _write_parquet(path: Path | str, records: Sequence[R], columns: dict[str, An
     partial = path.with_name(path.name + ".partial")
     schema = Features(columns).arrow_schema
     with pyarrow.parquet.ParquetWriter(partial, schema, dictionary_pagesize_limit=DICTIONARY_BYTES) as writer:
-        for chunk in _chunks(records, ROWS_PER_GROUP):
-            writer.write_table(pyarrow.Table.from_pylist([row(record) for record in chunk], schema=schema))
+        for chunk in _chunks(row(record) for record in records):
+            writer.write_table(pyarrow.Table.from_pylist(chunk, schema=schema))
     partial.replace(path)
     return path
 
@@ -117,7 +118,16 @@ def _json(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, sort_keys=True)
 
 
-def _chunks(records: Iterable[R], size: int) -> Iterator[list[R]]:
-    rest = iter(records)
-    while chunk := list(islice(rest, size)):
+def _chunks(rows: Iterable[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
+    """Rows in groups that are bounded in number and in bytes; never empty."""
+    chunk: list[dict[str, Any]] = []
+    n_bytes = 0
+    for row in rows:
+        chunk.append(row)
+        images = [value for value in row.values() if isinstance(value, dict)] + row.get("tiles", [])
+        n_bytes += sum(len(image["bytes"]) for image in images)
+        if len(chunk) == ROWS_PER_GROUP or n_bytes >= BYTES_PER_GROUP:
+            yield chunk
+            chunk, n_bytes = [], 0
+    if chunk:
         yield chunk

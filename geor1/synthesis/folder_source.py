@@ -9,8 +9,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from geor1.records import Pair, RecordError, check_coordinates
-from geor1.synthesis.images import JPEG_QUALITY, encode_jpeg, fit, load_image, neutral_name
-from geor1.synthesis.sources import IMAGES_FOLDER, SourceError, images_dir
+from geor1.synthesis.images import JPEG_QUALITY, ImageError
+from geor1.synthesis.placing import Placer, ordered_map
+from geor1.synthesis.sources import Books, SourceError, chosen_rows
+from geor1.synthesis.swapped import refuse_swapped
 
 VIEWS = ("ground", "satellite")
 _FILE = re.compile(r"^(?P<name>.+)_(?P<view>ground|satellite)\.(?:jpe?g|png|webp)$", re.IGNORECASE)
@@ -22,7 +24,9 @@ _COLUMNS = {
     "country": ("country",),
     "country_code": ("country_code",),
     "split": ("split",),
+    "season": ("season",),
 }
+_FACTS = ("city", "country", "country_code", "season")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -32,11 +36,15 @@ class FolderSource:
     Attributes:
         folder: Holds ``<name>_ground.<ext>`` and ``<name>_satellite.<ext>`` (jpg, jpeg, png or webp), and at most one
             ``*.csv`` with a header: ``name``, ``lat``, ``lon`` and, if known, ``city``, ``country``, ``country_code``,
-            ``split``.
+            ``split``, ``season``.
         split: Split of pairs for which the CSV names none.
         panorama_px: Width and height of the ground images written; (0, 0) keeps each image's own size.
         tile_px: Edge of the tiles written; 0 keeps each tile's own size.
-        quality: JPEG quality of both views.
+        quality: JPEG quality of what has to be encoded.
+        pairs_per_city: Deliver at most so many pairs of each city and split, a seeded choice; 0 delivers all.
+        seed: Decides that choice.
+        workers: Threads that read and decode images; changes no result.
+        books: What was read and what was left out; says whether broken rows stop.
     """
 
     folder: Path
@@ -44,6 +52,10 @@ class FolderSource:
     panorama_px: tuple[int, int] = (0, 0)
     tile_px: int = 0
     quality: int = JPEG_QUALITY
+    pairs_per_city: int = 0
+    seed: int = 0
+    workers: int = 1
+    books: Books = dataclasses.field(default_factory=Books, compare=False)
 
     @property
     def name(self) -> str:
@@ -51,38 +63,48 @@ class FolderSource:
         return f"folder:{Path(self.folder).resolve().name}"
 
     def pairs(self, out_dir: Path) -> Iterator[Pair]:
-        """Re-encode the images without metadata and yield the pairs by name; see :class:`Source`.
+        """Place the images without metadata and yield the pairs by name; see :class:`Source`.
 
         Raises:
             SourceError: No such folder, no pairs in it, a partner is missing, or the CSV does not fit.
-            ImageError: An image is missing, truncated or no image.
+            ImageError: An image is missing, truncated or no image (unless broken rows are skipped).
         """
-        found = find_partners(Path(self.folder))
-        rows = read_positions(Path(self.folder), known=set(found))
-        target = images_dir(out_dir)
-        for name, files in sorted(found.items()):
-            written = {}
-            for view in VIEWS:
-                width, height = self.panorama_px if view == "ground" else (self.tile_px, self.tile_px)
-                image = fit(load_image(files[view]), width_px=width, height_px=height, view=view)
-                file_name = neutral_name(self.name, name, view)
-                (target / file_name).write_bytes(encode_jpeg(image, quality=self.quality))
-                written[view] = f"{IMAGES_FOLDER}/{file_name}"
-            yield self._pair(name, written, rows.get(name, {}))
+        found = find_partners(Path(self.folder), books=self.books)
+        rows = read_positions(Path(self.folder), known=set(found), books=self.books)
+        names = [name for name in sorted(found) if name not in rows or rows[name]]
+        groups = (
+            f"{rows.get(name, {}).get('split', self.split)}/{rows.get(name, {}).get('city', '')}" for name in names
+        )
+        keep = chosen_rows(groups, self.pairs_per_city, self.seed)
+        placer = Placer(out_dir, self.panorama_px, self.tile_px, self.quality, self.books.images)
 
-    def _pair(self, name: str, written: dict[str, str], row: dict[str, str]) -> Pair:
+        def make(name: str) -> tuple[str, Pair | ImageError]:
+            """The pair, or why there is none."""
+            try:
+                return name, self._pair(name, found[name], rows.get(name, {}), placer)
+            except ImageError as error:
+                return name, error
+
+        wanted = (name for number, name in enumerate(names) if keep is None or keep[number])
+        for name, made in ordered_map(make, wanted, self.workers):
+            if isinstance(made, Pair):
+                yield made
+            else:
+                self.books.refuse(f"{self.folder}: pair {name!r}", made)
+
+    def _pair(self, name: str, files: dict[str, Path], row: dict[str, str], placer: Placer) -> Pair:
         return Pair(
             pair_id=f"{self.name}/{name}",
             source=self.name,
             split=row.get("split", self.split),
-            ground_image=written["ground"],
-            satellite_image=written["satellite"],
+            ground_image=placer.place(files["ground"], self.name, name, view="ground"),
+            satellite_image=placer.place(files["satellite"], self.name, name, view="satellite"),
             latitude_deg=float(row["latitude_deg"]) if "latitude_deg" in row else None,
             longitude_deg=float(row["longitude_deg"]) if "longitude_deg" in row else None,
             city=row.get("city"),
             country=row.get("country"),
             country_code=row.get("country_code"),
-            facts={key: row[key] for key in ("city", "country", "country_code") if key in row},
+            facts={key: row[key] for key in _FACTS if key in row},
         )
 
 
@@ -107,11 +129,12 @@ def folder_sources(root: Path, **settings: object) -> list[FolderSource]:
     return [FolderSource(folder=folder, **settings) for folder in folders]  # type: ignore[arg-type]
 
 
-def find_partners(folder: Path) -> dict[str, dict[str, Path]]:
+def find_partners(folder: Path, *, books: Books | None = None) -> dict[str, dict[str, Path]]:
     """The two files of each pair in a folder.
 
     Args:
         folder: See :class:`FolderSource`.
+        books: Where pairs without a partner are entered; None stops at one.
 
     Returns:
         Name -> view -> file.
@@ -130,23 +153,27 @@ def find_partners(folder: Path) -> dict[str, dict[str, Path]]:
         found[name][view] = path
     if not found:
         raise SourceError(f"{folder}: expected NN_ground.jpg and NN_satellite.jpg files, found none")
-    for name, files in sorted(found.items()):
-        missing = [view for view in VIEWS if view not in files]
-        if missing:
-            present = next(iter(files.values())).name
-            raise SourceError(f"{folder}: {present} has no partner {name}_{missing[0]}.jpg; add it or remove {present}")
+    books = books or Books()
+    for name in sorted(name for name, files in found.items() if len(files) < len(VIEWS)):
+        present, missing = found[name], [view for view in VIEWS if view not in found[name]]
+        file = next(iter(present.values())).name
+        text = f"{folder}: {file} has no partner {name}_{missing[0]}.jpg; add it or remove {file}"
+        books.refuse(str(folder), SourceError(text))
+        del found[name]
     return found
 
 
-def read_positions(folder: Path, *, known: set[str]) -> dict[str, dict[str, str]]:
+def read_positions(folder: Path, *, known: set[str], books: Books | None = None) -> dict[str, dict[str, str]]:
     """Rows of a folder's CSV by pair name, under this project's field names.
 
     Args:
         folder: With at most one ``*.csv``.
         known: Names of the pairs present.
+        books: Where rows that do not fit are entered; None stops at one.
 
     Returns:
-        Pair name -> field -> text; empty cells are left out. Empty if there is no CSV.
+        Pair name -> field -> text; empty cells are left out, and a row that does not fit is empty. Empty if there is no
+        CSV.
 
     Raises:
         SourceError: Several CSVs, a column missing, an unknown or repeated name, or coordinates that are none.
@@ -162,20 +189,28 @@ def read_positions(folder: Path, *, known: set[str]) -> dict[str, dict[str, str]
     with tables[0].open(newline="", encoding="utf-8-sig") as file:
         reader = csv.DictReader(file)
         columns = _match_columns(reader.fieldnames or [], tables[0])
+        books = books or Books()
         for raw in reader:
             where = f"{tables[0]} line {reader.line_num}"
             row = {field: (raw[column] or "").strip() for field, column in columns.items()}
             row = {field: value for field, value in row.items() if value}
             name = row.get("name", "")
-            if name not in known:
-                raise SourceError(
-                    f"{where}: pair {name!r} has no images in the folder; known are {sorted(known)[:5]} …"
-                )
-            if name in rows:
-                raise SourceError(f"{where}: pair {name!r} has a row already; keep one")
-            _check_row(row, where)
+            try:
+                _check_name(name, where, known, rows)
+                rows[name] = {}
+                _check_row(row, where)
+            except SourceError as error:
+                books.refuse(where, error)
+                continue
             rows[name] = row
     return rows
+
+
+def _check_name(name: str, where: str, known: set[str], rows: dict[str, dict[str, str]]) -> None:
+    if name not in known:
+        raise SourceError(f"{where}: pair {name!r} has no images in the folder; known are {sorted(known)[:5]} …")
+    if name in rows:
+        raise SourceError(f"{where}: pair {name!r} has a row already; keep one")
 
 
 def _pair_files(folder: Path) -> list[tuple[Path, str, str]]:
@@ -212,3 +247,12 @@ def _check_row(row: dict[str, str], where: str) -> None:
         raise SourceError(f"{where}: {error}") from error
     if row.get("split", "test") not in ("train", "test"):
         raise SourceError(f"{where}: split: expected 'train' or 'test', got {row['split']!r}")
+    latitude_deg, longitude_deg = numbers.values()
+    if latitude_deg is not None and longitude_deg is not None:
+        refuse_swapped(
+            where,
+            latitude_deg=latitude_deg,
+            longitude_deg=longitude_deg,
+            city=row.get("city"),
+            country_code=row.get("country_code"),
+        )

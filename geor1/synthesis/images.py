@@ -1,7 +1,8 @@
 """Image files that are safe to show a model: known by their bytes, re-encoded, without metadata, with neutral names.
 
-GPS in EXIF is the answer, and so is a file name such as ``paris_0012.jpg``. Every image of a data set therefore passes
-through :func:`encode_jpeg` at one quality, so that neither metadata nor compression tells one view from another.
+GPS in EXIF is the answer, and so is a file name such as ``paris_0012.jpg``. Every image of a data set therefore either
+passes through :func:`encode_jpeg` at one quality, or, where it needs no resizing, through
+:mod:`geor1.synthesis.placing`, which takes the metadata away and leaves the pixels.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 JPEG_QUALITY = 92
-"""JPEG quality of every image written, panorama and tile alike."""
+"""JPEG quality of every image encoded, panorama and tile alike."""
 
 LEVEL_TIME_S = 946_684_800
 """Modification time of every image of a data set: 1 January 2000, 00:00 UTC."""
@@ -62,16 +63,29 @@ def load_image(path: Path | str) -> Image.Image:
         data = path.read_bytes()
     except FileNotFoundError as error:
         raise ImageError(f"{path}: image file is missing; restore it or drop the pair") from error
+    return decode_image(data, str(path))
+
+
+def decode_image(data: bytes, name: str) -> Image.Image:
+    """Decode the bytes of an image file, as :func:`load_image` does.
+
+    Args:
+        data: JPEG, PNG or WebP.
+        name: What to call it in messages.
+
+    Raises:
+        ImageError: Not one of the three formats, or cut short.
+    """
     kind = sniff_format(data)
     if kind is None:
         raise ImageError(
-            f"{path}: expected JPEG, PNG or WebP bytes, got {data[:8]!r} ({len(data)} bytes); convert the file"
+            f"{name}: expected JPEG, PNG or WebP bytes, got {data[:8]!r} ({len(data)} bytes); convert the file"
         )
     try:
         with Image.open(io.BytesIO(data), formats=[kind]) as opened:
             pixels = ImageOps.exif_transpose(opened).convert("RGB")
     except (OSError, SyntaxError, UnidentifiedImageError, Image.DecompressionBombError) as error:
-        raise ImageError(f"{path}: {kind} file cannot be decoded ({error}); fetch it again or drop the pair") from error
+        raise ImageError(f"{name}: {kind} file cannot be decoded ({error}); fetch it again or drop the pair") from error
     return Image.frombytes("RGB", pixels.size, pixels.tobytes())
 
 
@@ -133,12 +147,13 @@ def neutral_name(*key: object) -> str:
 def level_times(folder: Path) -> None:
     """Give all files of a folder one modification time.
 
-    The views of a pair are written one after the other, so the times alone would tell which belong together.
+    The views of a pair are written one after the other, so the times alone would tell which belong together. A hard
+    link is left alone: its time is that of somebody's own image, and stays behind when the set is copied.
 
     Args:
         folder: Images of a finished data set; folders below are left as they are.
     """
     with os.scandir(folder) as entries:
         for entry in entries:
-            if entry.is_file(follow_symlinks=False):
+            if entry.is_file(follow_symlinks=False) and entry.stat().st_nlink == 1:
                 os.utime(entry.path, (LEVEL_TIME_S, LEVEL_TIME_S))

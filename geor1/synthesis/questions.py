@@ -9,6 +9,7 @@ import numpy as np
 
 from geor1.records import Candidate, Pair, Question
 from geor1.synthesis.negatives import Neighbourhoods
+from geor1.synthesis.sources import chosen_rows
 
 MAX_CANDIDATES = len(string.ascii_uppercase)
 
@@ -53,6 +54,7 @@ def build_questions(
     split: str,
     candidates: int = 5,
     questions_per_pair: int = 1,
+    questions_per_city: int = 0,
     seed: int = 0,
     skip_isolated: bool = False,
 ) -> tuple[list[Question], list[str]]:
@@ -63,6 +65,8 @@ def build_questions(
         split: ``train`` or ``test``.
         candidates: K, the true tile included.
         questions_per_pair: How often each panorama is asked about, each time with other negatives and letters.
+        questions_per_city: Ask about at most so many panoramas of each city, a seeded choice, while the tiles of all
+            pairs stand by as negatives; 0 asks about all.
         seed: Decides negatives, letters and the order of the list.
         skip_isolated: Leave out pairs with too few negatives instead of stopping.
 
@@ -74,9 +78,11 @@ def build_questions(
     """
     letters = letters_of(candidates)
     rng = np.random.default_rng([seed, 11, ("train", "test").index(split)])
-    mine = [number for number, pair in enumerate(hood.pairs) if pair.split == split]
-    isolated = [number for number in mine if len(hood.eligible(number)[0]) < candidates - 1] if skip_isolated else []
-    asked = [number for number in mine if number not in set(isolated)]
+    mine = hood.numbers_of(split)
+    keep = chosen_rows((str(code) for code in hood.cities[mine]), questions_per_city, seed)
+    mine = mine if keep is None else mine[keep]
+    isolated = [int(number) for number in mine if hood.count(number) < candidates - 1] if skip_isolated else []
+    asked = np.setdiff1d(mine, isolated).tolist()
     positions = balanced_positions(len(asked) * questions_per_pair, candidates, rng)
     questions = [
         make_question(

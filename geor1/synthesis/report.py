@@ -3,16 +3,62 @@
 from __future__ import annotations
 
 import collections
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
+
+import numpy as np
 
 from geor1.answers.chains import DIRECTIONS
 from geor1.records import Pair, Question
+from geor1.synthesis.sources import Books
 from geor1.world.gazetteer import cities
 
 
+class PairTally:
+    """Counts of pairs, taken as they pass.
+
+    Args:
+        label: What to call them in the report; None for their own splits.
+
+    Attributes:
+        n: How many passed.
+        is_train: One byte a pair, 1 for the train split.
+        by_split: Pairs by split, or by label.
+        by_source: Pairs by source.
+        cities: City and country code of every pair whose city is known.
+        countries: Those known.
+        by_place: Pairs by city and country code.
+    """
+
+    def __init__(self, label: str | None = None) -> None:
+        self.label = label
+        self.n = 0
+        self.is_train = bytearray()
+        self.by_split: collections.Counter[str] = collections.Counter()
+        self.by_source: collections.Counter[str] = collections.Counter()
+        self.countries: set[str] = set()
+        self.by_place: collections.Counter[tuple[str, str | None]] = collections.Counter()
+
+    @property
+    def cities(self) -> set[tuple[str, str | None]]:
+        """City and country code of every pair whose city is known."""
+        return {place for place in self.by_place if place[0]}
+
+    def count(self, pairs: Iterable[Pair]) -> Iterator[Pair]:
+        """Hand pairs on, counted."""
+        for pair in pairs:
+            self.n += 1
+            self.is_train.append(pair.split == "train")
+            self.by_split[self.label or pair.split] += 1
+            self.by_source[pair.source] += 1
+            self.by_place[pair.city or "", pair.country_code] += 1
+            if pair.country:
+                self.countries.add(pair.country)
+            yield pair
+
+
 def build_report(
-    pairs_of: dict[str, list[Pair]],
+    tallies: Sequence[PairTally],
     questions: dict[str, list[Question]],
     left_out: dict[str, list[str]],
     chains: dict[str, Any],
@@ -21,17 +67,23 @@ def build_report(
     """Counts of everything made and dropped.
 
     Args:
-        pairs_of: Split (``train``, ``test``, ``real``) -> pairs.
+        tallies: Of the pairs.
         questions: Split (``train``, ``test``, ``real``) -> questions.
         left_out: Split -> ids of pairs with too few negatives.
         chains: Books of the fact check by kind of chain.
         seconds: Wall time by step.
     """
-    pairs = [pair for items in pairs_of.values() for pair in items]
     splits = [split for split in questions if questions[split] or split != "real"]
+    by_split: collections.Counter[str] = collections.Counter({"train": 0, "test": 0})
+    by_source: collections.Counter[str] = collections.Counter()
+    by_place: collections.Counter[tuple[str, str | None]] = collections.Counter()
+    for tally in tallies:
+        by_split.update(tally.by_split)
+        by_source.update(tally.by_source)
+        by_place.update(tally.by_place)
     return {
-        "pairs": {split: len(pairs_of[split]) for split in pairs_of if pairs_of[split] or split != "real"},
-        "pairs_by_source": dict(collections.Counter(pair.source for pair in pairs)),
+        "pairs": dict(by_split),
+        "pairs_by_source": dict(by_source),
         "questions": {split: len(questions[split]) for split in splits},
         "left_out_for_too_few_negatives": {split: len(ids) for split, ids in left_out.items()},
         "answers": {
@@ -41,9 +93,9 @@ def build_report(
         "directions_shared_with_hardest_negative": {
             split: _counts(hardest_negative(question) for question in questions[split]) for split in splits
         },
-        "cities": len({(pair.city, pair.country_code) for pair in pairs if pair.city}),
-        "countries": len({pair.country for pair in pairs if pair.country}),
-        "pairs_by_continent": _continents(pairs),
+        "cities": len([place for place in by_place if place[0]]),
+        "countries": len(set().union(*(tally.countries for tally in tallies))),
+        "pairs_by_continent": _continents(by_place),
         "scaffolds": chains,
         "seconds": {name: round(value, 2) for name, value in seconds.items()},
     }
@@ -64,10 +116,40 @@ def _counts(values: Iterable[Any]) -> dict[str, int]:
     return dict(sorted(counted.items()))
 
 
-def _continents(pairs: Sequence[Pair]) -> dict[str, int]:
+def _continents(by_place: collections.Counter[tuple[str, str | None]]) -> dict[str, int]:
     continent = {(city.name, city.country_code): city.continent for city in cities()}
-    keys = ((pair.city or "", pair.country_code or "") for pair in pairs)
-    return dict(sorted(collections.Counter(continent[key] for key in keys if key in continent).items()))
+    counts: collections.Counter[str] = collections.Counter()
+    for (city, code), n in by_place.items():
+        if (city, code or "") in continent:
+            counts[continent[city, code or ""]] += n
+    return dict(sorted(counts.items()))
+
+
+def source_report(books: Books) -> dict[str, Any]:
+    """What the sources left out, and what was done with their images."""
+    return {"broken": books.n_broken, "broken_first": books.broken, "images": dict(sorted(books.images.items()))}
+
+
+def distances_m(
+    questions: dict[str, list[Question]], bands: Sequence[tuple[float, float, float]]
+) -> dict[str, dict[str, float]]:
+    """How far the negatives are, in metres, by split: least, median, most, and the share in each band asked for."""
+    found = {}
+    for split, items in questions.items():
+        away = np.array(
+            [
+                option.distance_m
+                for question in items
+                for option in question.candidates
+                if option.letter != question.answer and option.distance_m is not None
+            ]
+        )
+        if len(away):
+            found[split] = {"min": float(away.min()), "median": float(np.median(away)), "max": float(away.max())}
+            for low, high, _ in bands:
+                share = float(np.mean((away >= low) & (away <= high)))
+                found[split][f"share {low:g} to {high:g}"] = round(share, 4)
+    return found
 
 
 def summary(report: dict[str, Any]) -> dict[str, float]:

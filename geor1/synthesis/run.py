@@ -6,9 +6,11 @@ import dataclasses
 import json
 import logging
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from geor1.records import Pair, Question, Scaffold, read_jsonl, write_jsonl
 from geor1.runs import progress, require_free_disk, write_json
@@ -19,15 +21,18 @@ from geor1.synthesis.export import write_pairs_parquet, write_questions_parquet
 from geor1.synthesis.facts import FactChecker
 from geor1.synthesis.folder_source import folder_sources
 from geor1.synthesis.images import level_times
+from geor1.synthesis.layouts.base import PairLayout
+from geor1.synthesis.layouts.geox_bench import GeoXLayout
 from geor1.synthesis.negatives import NegativeRule, Neighbourhoods
+from geor1.synthesis.pair_file import PairFile, PairView, PairWriter
 from geor1.synthesis.probes import probe_folder, raise_alarm
 from geor1.synthesis.questions import build_questions
-from geor1.synthesis.report import build_report, summary
+from geor1.synthesis.report import PairTally, build_report, distances_m, source_report, summary
 from geor1.synthesis.scaffolds import Draft, Teacher, geolocation, labelled_pairing, unmatched_pairing
-from geor1.synthesis.sources import Source, SourceError, images_dir
+from geor1.synthesis.source_choice import sizes_px, sources_of
+from geor1.synthesis.sources import Books, Source, SourceError, images_dir
 from geor1.synthesis.teacher.run import REPORT as TEACHER_REPORT
 from geor1.synthesis.teacher.run import SCAFFOLDS, run_teacher
-from geor1.synthesis.world_source import WorldSource
 
 BYTES_PER_PAIR = 60_000
 """Disk needed for one pair at the miniature's sizes, in images, records and Parquet together (a generous bound)."""
@@ -60,26 +65,24 @@ def run_synthesis(config: SynthesisConfig, run_dir: Path | str) -> Path:
     run_dir.mkdir(parents=True, exist_ok=True)
     if config.source == "world":
         require_free_disk(run_dir, BYTES_PER_PAIR * (config.train_pairs + config.test_pairs))
-    pairs, questions, left_out = _questions(config, run_dir)
+    read = _read(config, run_dir)
+    questions, left_out = _questions(config, read)
     seconds = {"pairs_and_questions": time.monotonic() - started}
-    real_pairs, questions["real"] = _real_questions(config, run_dir)
-    check_disjoint_cities(pairs)
-    _log.info("%d pairs, %s questions", len(pairs), {split: len(items) for split, items in questions.items()})
+    _log.info("%d pairs, %s questions", len(read.pairs), {split: len(items) for split, items in questions.items()})
 
     started = time.monotonic()
-    scaffolds, chains = _scaffolds(config, pairs, questions["train"])
+    scaffolds, chains = _scaffolds(config, read, questions["train"])
     if config.teacher != "world":
         scaffolds["scaffolds"], taught = _taught(config, questions["train"], run_dir)
         chains.update(taught)
     seconds["scaffolds"] = time.monotonic() - started
 
     started = time.monotonic()
-    pairs_of = {split: [pair for pair in pairs if pair.split == split] for split in ("train", "test")}
-    pairs_of["real"] = real_pairs
-    _write(config, run_dir, [*pairs, *real_pairs], questions, scaffolds)
+    _write(config, run_dir, read.pairs, questions, scaffolds)
     level_times(images_dir(run_dir))
     seconds["files"] = time.monotonic() - started
-    report = build_report(pairs_of, questions, left_out, chains, seconds)
+    report = build_report([read.tally, read.real], questions, left_out, chains, seconds)
+    report |= {"sources": source_report(read.books), "negatives_m": distances_m(questions, config.bands)}
     if config.probes:
         report["probes"] = probe_folder(run_dir, seed=config.seed, workers=config.workers)
     write_card(run_dir, report, dataclasses.asdict(config))
@@ -90,8 +93,8 @@ def run_synthesis(config: SynthesisConfig, run_dir: Path | str) -> Path:
     return run_dir
 
 
-def check_disjoint_cities(pairs: Iterable[Pair]) -> None:
-    """Raise unless every known city stands in one split only.
+def check_disjoint_cities(pairs: Iterable[Pair]) -> Iterator[Pair]:
+    """Hand pairs on, and raise at the first whose city stands in both splits.
 
     Raises:
         SourceError: A city stands in both.
@@ -102,63 +105,133 @@ def check_disjoint_cities(pairs: Iterable[Pair]) -> None:
             raise SourceError(
                 f"pair {pair.pair_id!r}: {pair.city} stands in both train and test; give all pairs of a city one split"
             )
+        yield pair
 
 
-def _questions(
-    config: SynthesisConfig, run_dir: Path
-) -> tuple[list[Pair], dict[str, list[Question]], dict[str, list[str]]]:
-    """Pairs, questions by split, and the ids left out by split."""
-    sizes = _sizes(config)
+@dataclasses.dataclass(frozen=True)
+class _Read:
+    """What came from the sources.
+
+    Attributes:
+        pairs: All pairs, those of ``pairs_folder`` last.
+        tally: Of the others.
+        real: Of those of ``pairs_folder``.
+        given: Questions, if the source holds some.
+        sources: What was read.
+        books: What was left out.
+    """
+
+    pairs: PairFile
+    tally: PairTally
+    real: PairTally
+    given: list[Question]
+    sources: list[Source]
+    books: Books
+
+    def numbers_of(self, split: str) -> np.ndarray:
+        """Numbers of the pairs of a split, without those of ``pairs_folder``."""
+        return np.flatnonzero(np.frombuffer(self.tally.is_train, dtype=np.uint8) == (split == "train"))
+
+
+def _read(config: SynthesisConfig, run_dir: Path) -> _Read:
+    """Read the sources; ``pairs.jsonl`` is written as the pairs come."""
+    books = Books(skip_broken=config.skip_broken)
+    given = _given_questions(config, run_dir, books)
+    sources = [] if given is not None else sources_of(config, books)
+    total = config.train_pairs + config.test_pairs if config.source == "world" else None
+    tally, real = PairTally(), PairTally(label="real")
+    writer = PairWriter(run_dir / "pairs.jsonl")
+    stream = pairs_of_questions(given) if given is not None else _stream(sources, run_dir, total)
+    writer.extend(tally.count(check_disjoint_cities(stream)))
+    if config.pairs_folder:
+        folders = folder_sources(Path(config.pairs_folder), split="test", books=books, **sizes_px(config))
+        found = _stream(folders, run_dir, None)
+        writer.extend(real.count(dataclasses.replace(pair, split="test") for pair in found))
+    return _Read(writer.finish(), tally, real, given or [], sources, books)
+
+
+def _given_questions(config: SynthesisConfig, run_dir: Path, books: Books) -> list[Question] | None:
+    """Questions of a source that holds some, None for all others."""
+    folder = Path(config.image_folder) if config.image_folder else None
+    path = Path(config.source_path)
     if config.source == "authors_jsonl":
-        folder = Path(config.image_folder) if config.image_folder else None
-        given = AuthorsJsonlSource(
-            path=Path(config.source_path), image_folder=folder, split=config.source_split, **sizes
+        return AuthorsJsonlSource(
+            path=path, image_folder=folder, split=config.source_split, **sizes_px(config)
         ).questions(run_dir)
-        by_split = {split: [question for question in given if question.split == split] for split in ("train", "test")}
-        return list(pairs_of_questions(given)), by_split, {}
-    sources: Sequence[Source]
-    if config.source == "folder":
-        sources = folder_sources(Path(config.source_path), split=config.source_split, **sizes)
+    if config.source == "geox_bench":
+        return GeoXLayout(root=folder or path.parent, index=path, books=books, **sizes_px(config)).questions(run_dir)
+    return None
+
+
+def _questions(config: SynthesisConfig, read: _Read) -> tuple[dict[str, list[Question]], dict[str, list[str]]]:
+    """Questions by split, and the ids of the pairs left out by split."""
+    questions: dict[str, list[Question]] = {}
+    left_out: dict[str, list[str]] = {}
+    if read.given:
+        questions = {split: [one for one in read.given if one.split == split] for split in ("train", "test")}
     else:
-        sources = [_world(config)]
-    pairs = _collect(
-        sources, run_dir, total=config.train_pairs + config.test_pairs if config.source == "world" else None
-    )
-    hood = Neighbourhoods(pairs, _rule(config))
-    questions, left_out = {}, {}
-    for split in ("train", "test"):
-        questions[split], left_out[split] = build_questions(
-            hood,
-            split=split,
-            candidates=config.candidates,
-            questions_per_pair=config.questions_per_pair if split == "train" else 1,
-            seed=config.seed,
-            skip_isolated=config.skip_isolated,
-        )
-    return pairs, questions, left_out
+        main = read.pairs[: read.tally.n]
+        hood = Neighbourhoods(main, _rule(config, read), embeddings=_embeddings(config))
+        for split in ("train", "test"):
+            questions[split], left_out[split] = build_questions(
+                hood,
+                split=split,
+                candidates=config.candidates,
+                questions_per_pair=config.questions_per_pair if split == "train" else 1,
+                questions_per_city=config.questions_per_city,
+                seed=config.seed,
+                skip_isolated=config.skip_isolated,
+            )
+    questions["real"] = []
+    if config.pairs_folder:
+        rule = dataclasses.replace(config.rule(), difficulty=_plain(config))
+        real = Neighbourhoods(read.pairs[read.tally.n :], rule)
+        questions["real"], _ = build_questions(real, split="test", candidates=config.candidates, seed=config.seed)
+    for source in read.sources:
+        if isinstance(source, PairLayout):
+            source.check_questions([*questions["train"], *questions["test"]])
+    return questions, left_out
 
 
-def _real_questions(config: SynthesisConfig, run_dir: Path) -> tuple[list[Pair], list[Question]]:
-    """Pairs of ``pairs_folder`` and one question about each; images brought to the sizes of the rest."""
-    if not config.pairs_folder:
-        return [], []
-    pairs = _collect(folder_sources(Path(config.pairs_folder), split="test", **_sizes(config)), run_dir, total=None)
-    pairs = [dataclasses.replace(pair, split="test") for pair in pairs]
-    questions, _ = build_questions(
-        Neighbourhoods(pairs, _rule(config)), split="test", candidates=config.candidates, seed=config.seed
-    )
-    return pairs, questions
+def _rule(config: SynthesisConfig, read: _Read) -> NegativeRule:
+    """The rule for negatives, no nearer than the sources themselves allow."""
+    rule = config.rule()
+    least_m = max((one.least_separation_m() for one in read.sources if isinstance(one, PairLayout)), default=0.0)
+    if least_m <= rule.min_separation_m:
+        return rule
+    _log.warning("min_separation_m raised from %g to %g: tiles nearer show the spot", rule.min_separation_m, least_m)
+    try:
+        return dataclasses.replace(rule, min_separation_m=least_m)
+    except ValueError as error:
+        raise SourceError(
+            f"{config.source}: tiles nearer than {least_m:g} m show the panorama's spot: {error}"
+        ) from error
+
+
+def _embeddings(config: SynthesisConfig) -> np.ndarray | None:
+    if not config.embeddings:
+        return None
+    try:
+        return np.load(config.embeddings, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError) as error:
+        raise SourceError(f"embeddings={config.embeddings!r}: cannot be read ({error}); give a .npy file") from error
+
+
+def _plain(config: SynthesisConfig) -> str:
+    """Difficulty for pairs that the embeddings do not cover."""
+    return "mixed" if config.embeddings else config.difficulty
 
 
 def _scaffolds(
-    config: SynthesisConfig, pairs: Sequence[Pair], questions: Sequence[Question]
+    config: SynthesisConfig, read: _Read, questions: Sequence[Question]
 ) -> tuple[dict[str, list[Scaffold]], dict[str, Any]]:
     """Checked chains by file, and the books of the fact check by kind; of others, the labelled alone."""
-    train = [pair for pair in pairs if pair.split == "train"]
-    hood = Neighbourhoods(train, _rule(config))
-    countries = tuple(sorted({pair.country for pair in pairs if pair.country}))
+    wanted = config.teacher == "world" and config.pairing_scaffolds + config.geolocation_scaffolds
+    train = read.numbers_of("train") if wanted else range(0)
+    hood = Neighbourhoods(PairView(read.pairs, train), dataclasses.replace(config.rule(), difficulty=_plain(config)))
+    countries = tuple(sorted(read.tally.countries))
     teacher = Teacher(error_rate=config.teacher_error_rate, countries=countries)
-    names = {name for pair in pairs for name in (pair.city, pair.country) if name}
+    names = {city for city, _ in read.tally.cities} | read.tally.countries
     drafts = {
         "unmatched": unmatched_pairing(
             hood,
@@ -232,7 +305,6 @@ def _write(
     scaffolds: dict[str, list[Scaffold]],
 ) -> None:
     records: dict[str, Sequence[Any]] = {
-        "pairs": pairs,
         **{f"questions_{split}": items for split, items in questions.items() if items or split != "real"},
         **scaffolds,
     }
@@ -250,34 +322,6 @@ def _write(
             write_questions_parquet(folder / f"questions_{split}.parquet", items, root=run_dir)
 
 
-def _collect(sources: Sequence[Source], run_dir: Path, *, total: int | None) -> list[Pair]:
-    return [
-        pair
-        for source in sources
-        for pair in progress(source.pairs(run_dir), description=f"pairs of {source.name}", total=total, unit="pairs")
-    ]
-
-
-def _world(config: SynthesisConfig) -> WorldSource:
-    return WorldSource(
-        train_pairs=config.train_pairs,
-        test_pairs=config.test_pairs,
-        scenes_per_neighbourhood=config.scenes_per_neighbourhood,
-        seed=config.seed,
-        workers=config.workers,
-        **_sizes(config),
-    )
-
-
-def _rule(config: SynthesisConfig) -> NegativeRule:
-    return NegativeRule(
-        min_separation_m=config.min_separation_m, max_radius_m=config.max_radius_m, difficulty=config.difficulty
-    )
-
-
-def _sizes(config: SynthesisConfig) -> dict[str, Any]:
-    return {
-        "panorama_px": (config.panorama_width_px, config.panorama_height_px),
-        "tile_px": config.tile_px,
-        "quality": config.jpeg_quality,
-    }
+def _stream(sources: Sequence[Source], run_dir: Path, total: int | None) -> Iterator[Pair]:
+    for source in sources:
+        yield from progress(source.pairs(run_dir), description=f"pairs of {source.name}", total=total, unit="pairs")

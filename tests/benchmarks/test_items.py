@@ -105,7 +105,7 @@ def test_folding_is_idempotent_and_never_fails(text: str) -> None:
 
 def test_registry() -> None:
     assert benchmark("geochain").load is BENCHMARKS["geochain"].load
-    assert set(PAIR_LAYOUTS) == {"cvusa", "cvact", "vigor", "cv-cities", "geox-bench"}
+    assert set(PAIR_LAYOUTS) == {"cvusa", "cvact", "vigor", "cv-cities", "geox-bench", "university-1652"}
     with pytest.raises(ConfigError, match="did you mean 'geochain'"):
         benchmark("geochian")
     with pytest.raises(ConfigError, match="did you mean 'vigor'"):

@@ -13,17 +13,18 @@ from PIL import Image
 from scipy.integrate import quad
 from scipy.io import savemat
 
-from geor1.benchmarks.cvact import CvActLayout, utm_to_degrees
-from geor1.benchmarks.items import BenchmarkError
-from geor1.benchmarks.pair_layouts import PairLayout
 from geor1.benchmarks.registry import pair_layout
-from geor1.benchmarks.vigor import VigorLayout
 from geor1.geodesy import destination, haversine_km
 from geor1.records import Candidate, Pair, Question
+from geor1.synthesis.layouts.base import PairLayout
+from geor1.synthesis.layouts.cvact import CvActLayout, utm_to_degrees
+from geor1.synthesis.layouts.vigor import VigorLayout
 from geor1.synthesis.negatives import NegativeRule, Neighbourhoods
-from geor1.synthesis.sources import Source
+from geor1.synthesis.sources import Source, SourceError
 
-VIGOR_CITIES = ("NewYork", "Seattle", "Chicago", "SanFrancisco")
+VIGOR_CITIES = {
+    "NewYork": (40.7, -74.0), "Seattle": (47.6, -122.3), "Chicago": (41.9, -87.6), "SanFrancisco": (37.8, -122.4),
+}  # fmt: skip
 
 
 def delivered(source: PairLayout, out_dir: Path) -> list[Pair]:
@@ -31,7 +32,7 @@ def delivered(source: PairLayout, out_dir: Path) -> list[Pair]:
     for pair in pairs:
         for name in (pair.ground_image, pair.satellite_image):
             with Image.open(out_dir / name) as image:
-                assert image.format == "JPEG" and not image.getexif()
+                assert image.format == {".jpg": "JPEG", ".png": "PNG"}[Path(name).suffix] and not image.getexif()
             assert len(Path(name).stem) == 20
     return pairs
 
@@ -63,28 +64,28 @@ def test_cvusa(cvusa: Path, tmp_path: Path) -> None:
 
 def test_cvusa_that_does_not_fit(cvusa: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     write(cvusa / "split_locations" / "all.csv", "43.1,-122.1,43.2,-122.2,0")
-    with pytest.raises(BenchmarkError, match=r"train-19zl.csv line 1: image 2 has no row in split_locations/all.csv"):
+    with pytest.raises(SourceError, match=r"train-19zl.csv line 1: image 2 has no row in split_locations/all.csv"):
         list(pair_layout("cvusa", cvusa).pairs(tmp_path))
-    write(cvusa / "split_locations" / "all.csv", "43.1,-122.1,143.2,-122.2,0")
-    with pytest.raises(BenchmarkError, match=r"all.csv line 1, column '3': expected degrees in .-90, 90., got '143.2'"):
+    write(cvusa / "split_locations" / "all.csv", "43.1,-122.1,43.2,-122.2,0", "43.1,-122.1,143.2,-122.2,0")
+    with pytest.raises(SourceError, match=r"all.csv line 2, column '3': expected degrees in .-90, 90., got '143.2'"):
         list(pair_layout("cvusa", cvusa).pairs(tmp_path))
     (cvusa / "split_locations" / "all.csv").unlink()
     (cvusa / "bingmap" / "19" / "0000001.jpg").unlink()
-    with pytest.raises(BenchmarkError, match=r"0000001.jpg: image of pair '0000001' is missing"):
+    with pytest.raises(SourceError, match=r"0000001.jpg: image of pair '0000001' is missing"):
         list(pair_layout("cvusa", cvusa).pairs(tmp_path))
     with caplog.at_level(logging.WARNING):
         assert len(delivered(pair_layout("cvusa", cvusa, skip_missing=True), tmp_path)) == 1
     assert "1 of 2 pairs left out" in caplog.text
     write(cvusa / "splits" / "val-19zl.csv", "../../secret.jpg,streetview/panos/0000001.jpg,x")
-    with pytest.raises(BenchmarkError, match=r"image path '../../secret.jpg'|expected a numbered image"):
+    with pytest.raises(SourceError, match=r"image path '../../secret.jpg'|expected a numbered image"):
         list(pair_layout("cvusa", cvusa).pairs(tmp_path))
     write(cvusa / "splits" / "val-19zl.csv", "../../0000001.jpg,streetview/panos/0000001.jpg,x")
-    with pytest.raises(BenchmarkError, match="leaves the folder"):
+    with pytest.raises(SourceError, match="leaves the folder"):
         list(pair_layout("cvusa", cvusa).pairs(tmp_path))
     write(cvusa / "splits" / "val-19zl.csv", "a.jpg,b.jpg")
-    with pytest.raises(BenchmarkError, match=r"val-19zl.csv line 1: expected 3 cells, got 2"):
+    with pytest.raises(SourceError, match=r"val-19zl.csv line 1: expected 3 cells, got 2"):
         list(pair_layout("cvusa", cvusa).pairs(tmp_path))
-    with pytest.raises(BenchmarkError, match="is this the root of the data set"):
+    with pytest.raises(SourceError, match="is this the root of the data set"):
         list(pair_layout("cvusa", tmp_path / "absent").pairs(tmp_path))
 
 
@@ -107,10 +108,10 @@ def test_cvact(tmp_path: Path) -> None:
     )
     assert 0.0995 < float(apart) < 0.1005
     savemat(root / "ACT_data.mat", {"panoIds": ids, "utm": utm})
-    with pytest.raises(BenchmarkError, match=r"ACT_data.mat: no variable 'trainSet'"):
+    with pytest.raises(SourceError, match=r"ACT_data.mat: no variable 'trainSet'"):
         list(CvActLayout(root=root).pairs(tmp_path))
     savemat(root / "ACT_data.mat", {"panoIds": ids, "utm": utm, **sets, "valSet": {"a": "x", "b": np.array([4])}})
-    with pytest.raises(BenchmarkError, match=r"'valSet': row number 4 is outside 1 … 3"):
+    with pytest.raises(SourceError, match=r"'valSet': row number 4 is outside 1 … 3"):
         list(CvActLayout(root=root).pairs(tmp_path))
 
 
@@ -129,9 +130,9 @@ def test_utm_on_the_central_meridian_is_the_arc_of_the_ellipse(latitude: float) 
 def vigor(tmp_path: Path) -> Path:
     """In Chicago three panoramas 150 m apart in a row, each a semi-positive of the next; a fourth 2 km off."""
     root = tmp_path / "vigor"
-    for folder in VIGOR_CITIES:
+    for folder, (latitude, longitude) in VIGOR_CITIES.items():
         east_m = (0, 150, 300, 2000) if folder == "Chicago" else (0,)
-        here = {"latitude_deg": 41.9, "longitude_deg": -87.6, "bearing_deg": 90}
+        here = {"latitude_deg": latitude, "longitude_deg": longitude, "bearing_deg": 90}
         places = [destination(**here, distance_km=m / 1000) for m in east_m]
         panoramas = [f"{folder}{n},{float(lat):.6f},{float(lon):.6f},.jpg" for n, (lat, lon) in enumerate(places)]
         tiles = [f"satellite_{float(lat)}_{float(lon)}.png" for lat, lon in places]
@@ -194,9 +195,9 @@ def test_questions_with_a_semi_positive_are_refused(vigor: Path) -> None:
         )
 
     layout.check_questions([question("Chicago0", "Chicago2", "Chicago3")])
-    with pytest.raises(BenchmarkError, match="question 'q': option B also shows the panorama's spot"):
+    with pytest.raises(SourceError, match="question 'q': option B also shows the panorama's spot"):
         layout.check_questions([question("Chicago0", "Chicago1", "Chicago3")])
-    with pytest.raises(BenchmarkError, match=r"'vigor/Chicago/elsewhere'. are no pairs of VIGOR"):
+    with pytest.raises(SourceError, match=r"'vigor/Chicago/elsewhere'. are no pairs of VIGOR"):
         layout.check_questions([question("Chicago0", "elsewhere", "Chicago3")])
 
 
@@ -204,10 +205,10 @@ def test_vigor_that_does_not_fit(vigor: Path, tmp_path: Path) -> None:
     path = vigor / "splits" / "Seattle" / "pano_label_balanced.txt"
     text = path.read_text()
     path.write_text(text.replace(",.jpg", ".jpg", 1))
-    with pytest.raises(BenchmarkError, match=r"pano_label_balanced.txt line 1, column 1: expected <id>,<latitude>"):
+    with pytest.raises(SourceError, match=r"pano_label_balanced.txt line 1, column 1: expected <id>,<latitude>"):
         list(VigorLayout(root=vigor).pairs(tmp_path))
     path.write_text(text.rsplit(" ", 1)[0])
-    with pytest.raises(BenchmarkError, match="line 1: expected 13 cells, got 12"):
+    with pytest.raises(SourceError, match="line 1: expected 13 cells, got 12"):
         list(VigorLayout(root=vigor).pairs(tmp_path))
 
 
@@ -225,9 +226,9 @@ def test_cv_cities(tmp_path: Path) -> None:
     with Image.open(tmp_path / "out" / train.satellite_image) as tile:
         assert tile.size == (8, 8)
     write(root / "london" / "img_info.csv", "n,51.5,-151.2,london,a,b")
-    with pytest.raises(BenchmarkError, match=r"img_info.csv line 1, column '3 \(latitude\)': expected degrees"):
+    with pytest.raises(SourceError, match=r"img_info.csv line 1, column '3 \(latitude\)': expected degrees"):
         list(pair_layout("cv-cities", root).pairs(tmp_path))
-    with pytest.raises(BenchmarkError, match="found none of"):
+    with pytest.raises(SourceError, match="found none of"):
         list(pair_layout("cv-cities", tmp_path / "absent").pairs(tmp_path))
 
 
@@ -286,6 +287,6 @@ def test_geox_bench(geox: Path) -> None:
 def test_geox_that_does_not_fit(geox: Path, old: str, new: str, message: str) -> None:
     path = geox / "index.json"
     path.write_text(path.read_text().replace(old, new, 1))
-    with pytest.raises(BenchmarkError) as caught:
+    with pytest.raises(SourceError) as caught:
         list(pair_layout("geox-bench", geox / "images", index=path).pairs(geox / "out"))
     assert message in str(caught.value)

@@ -9,6 +9,7 @@ import pytest
 import torch
 from PIL import Image
 from tiny_cases import picture, small_model
+from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 
 from geor1.answers import to_messages
 from geor1.models.decoding import decode, pick_tokens, prefill
@@ -287,6 +288,16 @@ def test_image_files_are_read_once_and_bad_ones_are_named(tmp_path: Path) -> Non
     (tmp_path / "text.png").write_text("no picture")
     with pytest.raises(ImageReadError, match=r"text\.png"):
         read_image(tmp_path / "text.png")
+
+
+@pytest.mark.parametrize("size", [(746, 746), (1024, 512), (1232, 224), (378, 378), (448, 448), (30, 20), (3000, 40)])
+def test_resized_patches_are_the_stock_processors_bit_for_bit(size: tuple[int, int]) -> None:
+    stock = Qwen2VLImageProcessorPil(size={"shortest_edge": 3136, "longest_edge": 400 * 28 * 28})
+    image = picture(np.random.default_rng(7), *size)
+    expected = stock(images=[image], return_tensors="np")
+    patches, grid = PatchCache(stock).patches(image)
+    assert np.array_equal(patches, expected["pixel_values"]) and grid == tuple(expected["image_grid_thw"][0])
+    assert PatchCache(stock).count_patches(*size) == len(patches)
 
 
 def test_the_image_cache_stays_within_its_limit(tmp_path: Path) -> None:

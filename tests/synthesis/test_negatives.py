@@ -93,7 +93,12 @@ def test_every_draw_keeps_the_rule(offsets: list[tuple[float, float]], seed: int
     base = place(0, north_m=0.0, words="sand sand sand sand")
     pairs = [
         dataclasses.replace(
-            base, pair_id=str(k), latitude_deg=north / 111_195.0, longitude_deg=east / 111_195.0, facts={}
+            base,
+            pair_id=str(k),
+            satellite_image=str(k),
+            latitude_deg=north / 111_195.0,
+            longitude_deg=east / 111_195.0,
+            facts={},
         )
         for k, (north, east) in enumerate(offsets)
     ]

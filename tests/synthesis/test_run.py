@@ -184,13 +184,13 @@ def test_authors_file_as_the_only_source(made: Path, tmp_path: Path) -> None:
 
 def test_a_city_in_both_splits_is_refused() -> None:
     with pytest.raises(SourceError, match="Quito stands in both"):
-        check_disjoint_cities([*line_of_places(), *line_of_places("test")])
+        list(check_disjoint_cities([*line_of_places(), *line_of_places("test")]))
 
 
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({"source": "wrold"}, "source='wrold': expected one of world, folder, authors_jsonl"),
+        ({"source": "wrold"}, "source='wrold': expected one of world, folder, authors_jsonl, cv_cities"),
         ({"source": "folder"}, "source_path='': expected a path"),
         ({"candidates": 1}, "candidates=1: expected 2 to 26"),
         ({"candidates": 12}, "scenes_per_neighbourhood=12: expected 13 to 60"),

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from geor1.synthesis.images import ImageError, sniff_format
+from geor1.synthesis.images import LEVEL_TIME_S, ImageError, sniff_format
 
 BINS = 8
 """Bins of each colour channel's histogram."""
@@ -85,7 +85,9 @@ def image_facts(path: Path) -> ImageFacts:
     """
     try:
         data = path.read_bytes()
-        modified_s = path.stat().st_mtime
+        state = path.stat()
+        # The time of a hard link is that of its source and stays behind when the set is copied or packed.
+        modified_s = state.st_mtime if state.st_nlink == 1 else LEVEL_TIME_S
     except FileNotFoundError as error:
         raise ImageError(f"{path}: image file is missing; restore it or drop its questions") from error
     kind = sniff_format(data)

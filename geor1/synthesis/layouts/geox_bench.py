@@ -15,12 +15,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar
 
-from geor1.benchmarks.items import BenchmarkError
-from geor1.benchmarks.pair_layouts import PairEntry, PairLayout, decimal
 from geor1.geodesy import haversine_km
 from geor1.records import Candidate, Question
-from geor1.synthesis.images import neutral_name
-from geor1.synthesis.sources import images_dir
+from geor1.synthesis.images import ImageError, neutral_name
+from geor1.synthesis.layouts.base import PairEntry, PairLayout, Refused, decimal
+from geor1.synthesis.placing import Placer
+from geor1.synthesis.sources import SourceError
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -34,30 +34,29 @@ class GeoXLayout(PairLayout):
     source: ClassVar[str] = "geox-bench"
     index: Path
 
-    def published(self) -> Iterator[PairEntry]:
+    def published(self) -> Iterator[PairEntry | Refused]:
         """See :meth:`PairLayout.published`."""
-        for _, entry, _ in self._indexed():
-            yield entry
+        for row, _ in self._indexed():
+            yield row
 
     def questions(self, out_dir: Path) -> list[Question]:
         """The benchmark's own questions: its candidates in its order; images as :meth:`PairLayout.pairs`.
 
         Raises:
-            BenchmarkError: As :meth:`PairLayout.entries`.
+            SourceError: As :meth:`PairLayout.entries`.
             ImageError: An image cannot be read.
         """
-        images_dir(out_dir)
-        wanted = {entry.name for entry in self.entries()}
-        written: set[str] = set()
-        return [
-            self._question(entry, candidates, out_dir, written)
-            for _, entry, candidates in self._indexed()
-            if entry.name in wanted
-        ]
+        placer = self.placer(out_dir)
+        candidates = {row.name: found for row, found in self._indexed() if isinstance(row, PairEntry)}
+        questions = []
+        for entry in self.entries():
+            try:
+                questions.append(self._question(entry, candidates[entry.name], placer))
+            except ImageError as error:
+                self.books.refuse(entry.where, error)
+        return questions
 
-    def _question(
-        self, entry: PairEntry, candidates: list[dict[str, Any]], out_dir: Path, written: set[str]
-    ) -> Question:
+    def _question(self, entry: PairEntry, candidates: list[dict[str, Any]], placer: Placer) -> Question:
         options, answer = [], ""
         for number, candidate in enumerate(candidates):
             letter, path = chr(ord("A") + number), candidate["AerialImage"]["file_path"]
@@ -68,7 +67,7 @@ class GeoXLayout(PairLayout):
                 Candidate(
                     letter=letter,
                     pair_id=f"{self.source}/{entry.name}" if right else f"{self.source}/tile/{tile}",
-                    satellite_image=self.copy_image(path, "satellite", out_dir, written),
+                    satellite_image=self.place(placer, path, "satellite"),
                     distance_m=0.0 if right else _distance_m(entry, candidate["AerialImage"].get("real_location")),
                 )
             )
@@ -77,37 +76,40 @@ class GeoXLayout(PairLayout):
             pair_id=f"{self.source}/{entry.name}",
             source=self.source,
             split=entry.split,
-            ground_image=self.copy_image(entry.ground, "ground", out_dir, written),
+            ground_image=self.place(placer, entry.ground, "ground"),
             candidates=tuple(options),
             answer=answer,
             latitude_deg=entry.latitude_deg,
             longitude_deg=entry.longitude_deg,
         )
 
-    def _indexed(self) -> Iterator[tuple[str, PairEntry, list[dict[str, Any]]]]:
-        """Place in the index, pair and candidates of every object."""
+    def _indexed(self) -> Iterator[tuple[PairEntry | Refused, list[dict[str, Any]]]]:
+        """Pair and candidates of every object."""
         path = Path(self.index)
         if not path.is_file():
-            raise BenchmarkError(f"{path}: no such index; take one of GeoX-Bench's Dataset_Index/LocationSelection")
+            raise SourceError(f"{path}: no such index; take one of GeoX-Bench's Dataset_Index/LocationSelection")
         try:
             listed = json.loads(path.read_text(encoding="utf-8"))
         except json.JSONDecodeError as error:
-            raise BenchmarkError(f"{path.name}: not JSON ({error.msg}, line {error.lineno}); was it cut?") from error
+            raise SourceError(f"{path.name}: not JSON ({error.msg}, line {error.lineno}); was it cut?") from error
         for number, raw in enumerate(listed, start=1):
             where = f"{path.name} object {number}"
+            found: tuple[PairEntry | Refused, list[dict[str, Any]]]
             try:
-                yield where, *_read(raw, where)
+                found = _read(raw, where)
+            except SourceError as error:
+                found = Refused(where, error), []
             except (KeyError, TypeError, AttributeError) as error:
-                raise BenchmarkError(
-                    f"{where}: not as published ({error!r}); is this a LocationSelection file?"
-                ) from error
+                text = f"{where}: not as published ({error!r}); is this a LocationSelection file?"
+                found = Refused(where, SourceError(text)), []
+            yield found
 
 
 def _read(raw: dict[str, Any], where: str) -> tuple[PairEntry, list[dict[str, Any]]]:
     ground, candidates = raw["GroundImage"], raw["AerialCandidates"]
     original = [one["AerialImage"]["file_path"] for one in candidates if one["is_original"]]
     if len(original) != 1:
-        raise BenchmarkError(f"{where}, 'AerialCandidates': expected one original, got {len(original)}")
+        raise SourceError(f"{where}, 'AerialCandidates': expected one original, got {len(original)}")
     latitude_deg, longitude_deg = _position(ground["real_location"], where)
     entry = PairEntry(
         name=f"{raw['image_id']}_{ground['orientation']}",
@@ -116,6 +118,7 @@ def _read(raw: dict[str, Any], where: str) -> tuple[PairEntry, list[dict[str, An
         split="test",
         latitude_deg=latitude_deg,
         longitude_deg=longitude_deg,
+        where=where,
     )
     return entry, candidates
 

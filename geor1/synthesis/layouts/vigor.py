@@ -19,17 +19,24 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import ClassVar
 
-from geor1.benchmarks.items import BenchmarkError
-from geor1.benchmarks.pair_layouts import PairEntry, PairLayout, decimal, read_cells
 from geor1.geodesy import haversine_km
 from geor1.records import Question
+from geor1.synthesis.layouts.base import PairEntry, PairLayout, Refused, decimal, read_rows
 from geor1.synthesis.negatives import NegativeRule
+from geor1.synthesis.sources import SourceError
+from geor1.synthesis.swapped import require_near
 
 _CITIES = {
     "NewYork": ("New York", "train"),
     "Seattle": ("Seattle", "train"),
     "Chicago": ("Chicago", "test"),
     "SanFrancisco": ("San Francisco", "test"),
+}
+_CENTRES_DEG = {  # folder -> latitude, longitude of the city's middle, to tell swapped numbers (GeoNames, rounded)
+    "NewYork": (40.71, -74.01),
+    "Seattle": (47.61, -122.33),
+    "Chicago": (41.88, -87.63),
+    "SanFrancisco": (37.77, -122.42),
 }
 _TILES = (1, 4, 7, 10)  # cells with tile names: the positive and three semi-positives
 _MARGIN_M = 1.0
@@ -46,10 +53,10 @@ class VigorLayout(PairLayout):
     source: ClassVar[str] = "vigor"
     labels: str = "splits"
 
-    def published(self) -> Iterator[PairEntry]:
+    def published(self) -> Iterator[PairEntry | Refused]:
         """See :meth:`PairLayout.published`."""
-        for _, entry, _ in self._labelled():
-            yield entry
+        for row, _ in self._rows():
+            yield row
 
     def shown_tiles(self) -> dict[str, frozenset[str]]:
         """Tiles that show the spot of each panorama: its positive and its semi-positives.
@@ -57,7 +64,7 @@ class VigorLayout(PairLayout):
         Returns:
             Pair id -> paths of tiles below the root.
         """
-        return {f"{self.source}/{entry.name}": tiles for _, entry, tiles in self._labelled()}
+        return {f"{self.source}/{entry.name}": tiles for entry, tiles in self._labelled()}
 
     def negative_rule(self, *, max_radius_m: float = 4000.0, difficulty: str = "mixed") -> NegativeRule:
         """A rule for negatives under which no tile that shows the spot is offered as one.
@@ -68,63 +75,100 @@ class VigorLayout(PairLayout):
             max_radius_m: As in the rule.
             difficulty: As in the rule.
         """
-        labelled = [(entry, tiles) for _, entry, tiles in self._labelled()]
+        least = max(NegativeRule().min_separation_m, self.least_separation_m())
+        return NegativeRule(min_separation_m=least, max_radius_m=max(max_radius_m, 2 * least), difficulty=difficulty)
+
+    def least_separation_m(self) -> float:
+        """A metre more than the farthest two panoramas that share a tile are apart."""
+        labelled = list(self._labelled())
         by_positive: dict[str, list[PairEntry]] = defaultdict(list)
         for entry, _ in labelled:
             by_positive[entry.satellite].append(entry)
-        farthest_m = max(
+        return _MARGIN_M + max(
             (_apart_m(entry, other) for entry, tiles in labelled for tile in tiles for other in by_positive[tile]),
             default=0.0,
         )
-        least = max(NegativeRule().min_separation_m, farthest_m + _MARGIN_M)
-        return NegativeRule(min_separation_m=least, max_radius_m=max(max_radius_m, 2 * least), difficulty=difficulty)
 
-    def check_questions(self, questions: Iterable[Question]) -> None:
+    def check_questions(self, questions: Iterable[Question]) -> int:
         """Make sure that no negative of a question shows its panorama's spot.
 
         Args:
             questions: Made of this data set's pairs.
 
+        Returns:
+            How many questions were checked.
+
         Raises:
-            BenchmarkError: One does.
+            SourceError: One does.
         """
-        positives = {f"{self.source}/{entry.name}": entry.satellite for entry in self.published()}
-        shown = self.shown_tiles()
+        labelled = list(self._labelled())
+        positives = {f"{self.source}/{entry.name}": entry.satellite for entry, _ in labelled}
+        shown = {f"{self.source}/{entry.name}": tiles for entry, tiles in labelled}
+        checked = 0
         for question in questions:
+            checked += 1
             strange = {question.pair_id, *(option.pair_id for option in question.candidates)} - set(positives)
             if strange:
-                raise BenchmarkError(f"question {question.question_id!r}: {sorted(strange)} are no pairs of VIGOR")
+                raise SourceError(f"question {question.question_id!r}: {sorted(strange)} are no pairs of VIGOR")
             for option in question.candidates:
                 if option.letter != question.answer and positives[option.pair_id] in shown[question.pair_id]:
-                    raise BenchmarkError(
+                    raise SourceError(
                         f"question {question.question_id!r}: option {option.letter} also shows the panorama's spot; "
                         "make the questions with VigorLayout.negative_rule()"
                     )
+        return checked
 
-    def _labelled(self) -> Iterator[tuple[str, PairEntry, frozenset[str]]]:
-        """Place in the list, pair, and all tiles that show the panorama's spot."""
+    def _labelled(self) -> Iterator[tuple[PairEntry, frozenset[str]]]:
+        """Pairs that fit, each with all tiles that show the panorama's spot."""
+        for row, tiles in self._rows():
+            if isinstance(row, PairEntry):
+                yield row, tiles
+
+    def _rows(self) -> Iterator[tuple[PairEntry | Refused, frozenset[str]]]:
+        """Rows of all lists, each with all tiles that show the panorama's spot."""
         suffix = "__corrected" if self.labels.endswith("__corrected") else ""
-        for folder, (city, split) in _CITIES.items():
+        for folder in _CITIES:
             path = Path(self.root) / self.labels / folder / f"pano_label_balanced{suffix}.txt"
-            for where, cells in read_cells(path, 13, None):
-                tiles = [f"{folder}/satellite/{cells[index]}" for index in _TILES]
-                yield where, _entry(where, cells[0], tiles[0], folder, city, split), frozenset(tiles)
+            for where, cells in read_rows(path, 13, None):
+                where = f"{folder}/{where}"
+                try:
+                    if isinstance(cells, SourceError):
+                        raise cells
+                    tiles = [f"{folder}/satellite/{cells[index]}" for index in _TILES]
+                    row: tuple[PairEntry | Refused, frozenset[str]] = (
+                        _entry(where, cells[0], tiles[0], folder),
+                        frozenset(tiles),
+                    )
+                except SourceError as error:
+                    row = Refused(where, error), frozenset()
+                yield row
 
 
-def _entry(where: str, panorama: str, tile: str, folder: str, city: str, split: str) -> PairEntry:
+def _entry(where: str, panorama: str, tile: str, folder: str) -> PairEntry:
     parts = panorama.split(",")
     if len(parts) != 4:
-        raise BenchmarkError(f"{where}, column 1: expected <id>,<latitude>,<longitude>,.jpg, got {panorama!r}")
+        raise SourceError(f"{where}, column 1: expected <id>,<latitude>,<longitude>,.jpg, got {panorama!r}")
+    latitude_deg = decimal(where, "1 (latitude)", parts[1], 90.0)
+    longitude_deg = decimal(where, "1 (longitude)", parts[2], 180.0)
+    city, split = _CITIES[folder]
+    require_near(
+        f"{where}, column 1",
+        latitude_deg=latitude_deg,
+        longitude_deg=longitude_deg,
+        centre_deg=_CENTRES_DEG[folder],
+        place=city,
+    )
     return PairEntry(
         name=f"{folder}/{parts[0]}",
         ground=f"{folder}/panorama/{panorama}",
         satellite=tile,
         split=split,
-        latitude_deg=decimal(where, "1 (latitude)", parts[1], 90.0),
-        longitude_deg=decimal(where, "1 (longitude)", parts[2], 180.0),
+        latitude_deg=latitude_deg,
+        longitude_deg=longitude_deg,
         city=city,
         country="United States",
         country_code="US",
+        where=where,
     )
 
 

@@ -17,8 +17,8 @@ from typing import Any, ClassVar
 import numpy as np
 from scipy.io import loadmat
 
-from geor1.benchmarks.items import BenchmarkError
-from geor1.benchmarks.pair_layouts import PairEntry, PairLayout
+from geor1.synthesis.layouts.base import PairEntry, PairLayout
+from geor1.synthesis.sources import SourceError
 
 _FILE = "ACT_data.mat"
 _SETS = {"train": "trainSet", "test": "valSet"}
@@ -41,18 +41,18 @@ class CvActLayout(PairLayout):
         """See :meth:`PairLayout.published`."""
         path = Path(self.root) / _FILE
         if not path.is_file():
-            raise BenchmarkError(f"{path}: no such file; is this the root of CVACT?")
+            raise SourceError(f"{path}: no such file; is this the root of CVACT?")
         data = loadmat(path)
         absent = [name for name in ("panoIds", "utm", *_SETS.values()) if name not in data]
         if absent:
-            raise BenchmarkError(f"{_FILE}: no variable {absent[0]!r}; found {sorted(n for n in data if n[0] != '_')}")
+            raise SourceError(f"{_FILE}: no variable {absent[0]!r}; found {sorted(n for n in data if n[0] != '_')}")
         ids = [str(one).strip() for one in np.ravel(data["panoIds"])]
         utm = np.asarray(data["utm"], dtype=float)
         if utm.shape[0] != len(ids) or utm.ndim != 2 or utm.shape[1] < 2:
-            raise BenchmarkError(f"{_FILE}, 'utm': expected {len(ids)} rows of two columns, got shape {utm.shape}")
+            raise SourceError(f"{_FILE}, 'utm': expected {len(ids)} rows of two columns, got shape {utm.shape}")
         for split, name in _SETS.items():
             for number in _numbers(data[name], name, len(ids)):
-                yield _entry(ids[number - 1], split, utm[number - 1])
+                yield _entry(ids[number - 1], split, utm[number - 1], f"{_FILE} row {number} of {name}")
 
 
 def utm_to_degrees(easting_m: float, northing_m: float, *, zone: int, south: bool) -> tuple[float, float]:
@@ -84,7 +84,7 @@ def utm_to_degrees(easting_m: float, northing_m: float, *, zone: int, south: boo
     return math.degrees(latitude), math.degrees(longitude) + zone * 6 - 183
 
 
-def _entry(pano_id: str, split: str, utm: np.ndarray) -> PairEntry:
+def _entry(pano_id: str, split: str, utm: np.ndarray, where: str) -> PairEntry:
     latitude_deg, longitude_deg = utm_to_degrees(float(utm[0]), float(utm[1]), zone=_ZONE, south=True)
     return PairEntry(
         name=pano_id,
@@ -96,6 +96,7 @@ def _entry(pano_id: str, split: str, utm: np.ndarray) -> PairEntry:
         city="Canberra",
         country="Australia",
         country_code="AU",
+        where=where,
     )
 
 
@@ -103,8 +104,8 @@ def _numbers(value: Any, name: str, n_ids: int) -> list[int]:
     try:
         numbers = [int(one) for one in np.ravel(value[0][0][1])]
     except (IndexError, TypeError, ValueError) as error:
-        raise BenchmarkError(f"{_FILE}, {name!r}: expected a struct whose second field holds row numbers") from error
+        raise SourceError(f"{_FILE}, {name!r}: expected a struct whose second field holds row numbers") from error
     wrong = [number for number in numbers if not 1 <= number <= n_ids]
     if wrong:
-        raise BenchmarkError(f"{_FILE}, {name!r}: row number {wrong[0]} is outside 1 … {n_ids}")
+        raise SourceError(f"{_FILE}, {name!r}: row number {wrong[0]} is outside 1 … {n_ids}")
     return numbers
