@@ -67,6 +67,7 @@ class SynthesisConfig:
             Only ``mixed`` leaves nothing in the tiles: chosen by their likeness to the truth, the others tell which
             tile stands in the middle (``hard``) or apart (``easy``), and the probes say so.
         bands: Rings of distance and their shares of the negatives, ``[[from_m, to_m, share], …]``; empty for one ring.
+            A narrow near ring puts the truth in the middle of its negatives, which the probes may see.
         same: Facts (or ``city``) in which a negative must agree with the truth, where both are known.
         embeddings: ``.npy`` file, float [pairs, D], a row for each line of ``pairs.jsonl``; empty for none.
         skip_isolated: Leave out pairs with too few negatives (counted) instead of stopping.

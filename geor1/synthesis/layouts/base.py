@@ -239,13 +239,16 @@ class PairLayout(abc.ABC):
         return False
 
 
-def read_rows(path: Path, count: int, separator: str | None) -> Iterator[tuple[str, list[str] | SourceError]]:
+def read_rows(
+    path: Path, count: int, separator: str | None, *, name: str = ""
+) -> Iterator[tuple[str, list[str] | SourceError]]:
     """Lines of a list without a header, each as its place (``file line 3``) and its cells, or what is wrong with them.
 
     Args:
         path: Text file.
         count: Cells that every line must have.
         separator: Between cells; None is any white space.
+        name: What to call the file; its own name, if not given.
 
     Raises:
         SourceError: No such file.
@@ -257,7 +260,7 @@ def read_rows(path: Path, count: int, separator: str | None) -> Iterator[tuple[s
             if not line.strip():
                 continue
             cells = [cell.strip() for cell in line.split(separator)]
-            where = f"{path.name} line {number}"
+            where = f"{name or path.name} line {number}"
             if len(cells) == count:
                 yield where, cells
             else:

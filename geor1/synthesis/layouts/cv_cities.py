@@ -85,14 +85,13 @@ class CvCitiesLayout(PairLayout):
         if not present:
             raise SourceError(f"{self.root}: expected <city>/{_FILE} of CV-Cities, found none of {list(CITIES)}")
         for folder in present:
-            rows = read_rows(Path(self.root) / folder / _FILE, 6, ",")
+            rows = read_rows(Path(self.root) / folder / _FILE, 6, ",", name=f"{folder}/{_FILE}")
             yield from parsed(rows, functools.partial(_entry, folder))
 
 
 def _entry(folder: str, where: str, cells: list[str]) -> PairEntry:
     name, longitude, latitude, _, satellite, panorama = cells
     city, country, code, split = CITIES[folder]
-    where = f"{folder}/{where}"
     latitude_deg = decimal(where, "3 (latitude)", latitude, 90.0)
     longitude_deg = decimal(where, "2 (longitude)", longitude, 180.0)
     require_near(

@@ -129,8 +129,7 @@ class VigorLayout(PairLayout):
         suffix = "__corrected" if self.labels.endswith("__corrected") else ""
         for folder in _CITIES:
             path = Path(self.root) / self.labels / folder / f"pano_label_balanced{suffix}.txt"
-            for where, cells in read_rows(path, 13, None):
-                where = f"{folder}/{where}"
+            for where, cells in read_rows(path, 13, None, name=f"{folder}/{path.name}"):
                 try:
                     if isinstance(cells, SourceError):
                         raise cells
