@@ -1,0 +1,123 @@
+"""Real training through ``accelerate launch``: two processes against one, and a process that is killed."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tiny_cases import small_checkpoint, write_questions
+
+from geor1.runs import JobFailedError, LaunchConfig, RunFolder, RunStoppedError, read_metrics, run_stage
+from geor1.runs.jobs.files import JobFiles
+from geor1.sft.config import SftConfig
+from geor1.sft.run import run_sft
+
+TWO = LaunchConfig(processes=2, launcher="ddp", report_to="none")
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("world")
+    write_questions(folder / "data", 12)
+    small_checkpoint(folder / "base", seed=1, spread=2.0)
+    return folder
+
+
+def sft(world: Path, runs_dir: Path, launch: LaunchConfig, **changes: Any) -> RunFolder:
+    values = {"base_model": str(world / "base"), "max_steps": 6, "batch_size": 4, "save_steps": 2, "threads": 1}
+    config = SftConfig(**{**values, **changes})
+    return run_stage(
+        "02_scaffold_sft", "smoke", config, run_sft, {"data": world / "data"}, runs_dir, launch=launch
+    )
+
+
+@pytest.fixture(scope="module")
+def shared(world: Path, tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
+    """An uninterrupted run of two processes."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
+        return sft(world, tmp_path_factory.mktemp("shared"), TWO)
+
+
+def at_step(runs_dir: Path, step: int, act: Any) -> threading.Thread:
+    """Call ``act(run_dir)`` from a thread as soon as the run has written that step."""
+
+    def watch() -> None:
+        while True:
+            folder = next(runs_dir.glob("smoke/*/*"), None)
+            if folder is not None and any(row["step"] >= step for row in read_metrics(folder)):
+                act(folder)
+                return
+            time.sleep(0.02)
+
+    thread = threading.Thread(target=watch, daemon=True)
+    thread.start()
+    return thread
+
+
+def child_of(folder: Path, rank: int) -> int:
+    """The process id of one of the processes that train."""
+    for path in Path("/proc").glob("[0-9]*/environ"):
+        try:
+            words = path.read_bytes().split(b"\0")
+            named = str(folder).encode() in (path.parent / "cmdline").read_bytes()
+        except OSError:
+            continue
+        if named and f"RANK={rank}".encode() in words and b"LOCAL_WORLD_SIZE=2" in words:
+            return int(path.parent.name)
+    raise AssertionError(f"no process of rank {rank}")
+
+
+def test_two_processes_take_the_steps_of_one(world: Path, shared: RunFolder, tmp_path: Path) -> None:
+    alone = sft(world, tmp_path, LaunchConfig(report_to="none"))
+    assert shared.manifest["launch"]["processes"] == 2 and shared.key == alone.key
+    left, right = read_metrics(shared.path), read_metrics(alone.path)
+    assert [row["step"] for row in left] == [row["step"] for row in right] == [1, 2, 3, 4, 5, 6]
+    for ours, theirs in zip(left, right, strict=True):
+        assert ours["loss"] == pytest.approx(theirs["loss"], rel=1e-5)
+        assert ours["grad_norm"] == pytest.approx(theirs["grad_norm"], rel=1e-4)
+    assert (shared.product / "model.safetensors").is_file() and not (shared.path / "trainer").exists()
+
+
+@pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="finds processes in /proc")
+def test_a_killed_process_ends_the_job_and_the_next_attempt_gives_the_same_trace(
+    world: Path, shared: RunFolder, tmp_path: Path
+) -> None:
+    killed: list[float] = []
+
+    def kill(folder: Path) -> None:
+        os.kill(child_of(folder, 1), signal.SIGKILL)
+        killed.append(time.monotonic())
+
+    at_step(tmp_path, 3, kill)
+    with pytest.raises(JobFailedError, match=r"process 1 \(pid \d+\) was ended by SIGKILL; out of memory\?") as caught:
+        sft(world, tmp_path, TWO, max_steps=6)
+    assert time.monotonic() - killed[0] < 20
+    assert "job.log" in str(caught.value) and "it resumes from its last checkpoint" in str(caught.value)
+    resumed = sft(world, tmp_path, TWO)
+    assert resumed.manifest["attempts"] == 2
+    assert read_metrics(resumed.path) == read_metrics(shared.path)
+
+
+def test_a_stopped_job_saves_and_resumes_exactly(world: Path, shared: RunFolder, tmp_path: Path) -> None:
+    def stop(folder: Path) -> None:
+        os.kill(json.loads(JobFiles(folder).running.read_text())["pid"], signal.SIGUSR1)
+
+    at_step(tmp_path, 1, stop)
+    with pytest.raises(RunStoppedError, match=r"stopped by SIGUSR1 after step \d of 6; a checkpoint is saved"):
+        sft(world, tmp_path, TWO)
+    (folder,) = tmp_path.glob("smoke/*/*")
+    stopped_at = len(read_metrics(folder))
+    assert (folder / "trainer" / f"checkpoint-{stopped_at}" / "complete").is_file()
+    assert read_metrics(sft(world, tmp_path, TWO).path) == read_metrics(shared.path)
+
+
+def test_a_share_that_does_not_come_out_even_is_told(world: Path, tmp_path: Path) -> None:
+    with pytest.raises(JobFailedError, match="ConfigError: batch_size: expected a multiple of 2 processes"):
+        sft(world, tmp_path, TWO, batch_size=5)
