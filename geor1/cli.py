@@ -134,6 +134,23 @@ def sweep(options: argparse.Namespace) -> None:
         raise NotebookFailedError(f"{len(failed)} of {count} elements failed; the same command tries them again")
 
 
+def push(options: argparse.Namespace) -> None:
+    """``geor1 push``: a finished run as a repository of the Hugging Face hub."""
+    from geor1.runs.push import prepare, upload
+
+    folder, kind = prepare(
+        Path(options.run_dir), options.repo_id, options.licence, Path(options.to) if options.to else None
+    )
+    size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    print(f"{kind} {options.repo_id}: {folder} ({size / 1e6:.1f} MB)")
+    if options.dry_run:
+        print("nothing was uploaded (--dry-run)")
+        return
+    from huggingface_hub import HfApi
+
+    print(upload(folder, kind, options.repo_id, HfApi(), private=not options.public))
+
+
 def stop(options: argparse.Namespace) -> None:
     """``geor1 stop``: let the training in a run folder save a checkpoint and end."""
     folder = Path(options.run_dir)
@@ -281,6 +298,7 @@ def _parser() -> argparse.ArgumentParser:
     add("profiles", list_profiles, "list the profiles", profile=False)
     add("where", show_where, "list folders and finished runs").add_argument("notebook", nargs="?")
     _add_sweep(add("sweep", sweep, "every combination of parameter values at several seeds, and a table"))
+    _add_push(add("push", push, "a finished run as a repository of the Hugging Face hub", profile=False))
     stopped = add("stop", stop, "let the training in a run folder save a checkpoint and end", profile=False)
     stopped.add_argument("run_dir", help="run folder")
     joined = add("join", join, "start this machine's part of a training on several machines", profile=False)
@@ -303,6 +321,16 @@ def _add_sweep(swept: argparse.ArgumentParser) -> None:
     swept.add_argument("--until", default="04", help="last notebook (default 04)")
     swept.add_argument("--metric", default="", help="label.column of the score table, or a figure of the summary")
     swept.add_argument("--index", type=int, help="run this element alone, from 0: a Slurm array's task")
+
+
+def _add_push(pushed: argparse.ArgumentParser) -> None:
+    """The arguments of ``geor1 push``."""
+    pushed.add_argument("run_dir", help="finished run folder of 01 (a data set), 02 or 03 (a model)")
+    pushed.add_argument("repo_id", help="owner/name")
+    pushed.add_argument("--dry-run", action="store_true", help="write the folder that would be uploaded, and stop")
+    pushed.add_argument("--to", metavar="DIR", help="that folder (default: runs/<profile>/hub/<stage>-<key>)")
+    pushed.add_argument("--licence", default="", help="the hub's name of a licence, e.g. apache-2.0")
+    pushed.add_argument("--public", action="store_true", help="make a new repository public, not private")
 
 
 def _add_data(commands: Any) -> None:
