@@ -2,7 +2,7 @@
 
 Exit codes: 0 done; 1 a notebook failed, the disk is full or a manifest is damaged; 2 the command asks for something
 that does not exist (notebook, profile, parameter) or gives a value of the wrong type; 85 SIGUSR1 or SIGTERM stopped a
-training run, its checkpoint is saved, and the same command goes on (Slurm: ``RequeueExit=85``, or ``scontrol requeue``).
+training run, its checkpoint is saved, and the same command goes on from there (``papers/slurm``).
 """
 
 from __future__ import annotations

@@ -51,17 +51,20 @@ def notebooks_dir() -> Path:
     Raises:
         ConfigError: If there is none.
     """
-    if named := os.environ.get("GEOR1_NOTEBOOKS"):
-        if not Path(named).is_dir():
-            raise ConfigError(f"GEOR1_NOTEBOOKS={named}: no such folder")
-        return Path(named).resolve()
-    package = Path(__file__).resolve().parents[1]
-    places = [package.parent / "notebooks", Path(sys.prefix) / "share" / "geor1" / "notebooks"]
-    for place in places:
-        if (place / "profiles").is_dir():
-            return place
-    looked = " or ".join(map(str, places))
+    named = os.environ.get("GEOR1_NOTEBOOKS")
+    if named and not Path(named).is_dir():
+        raise ConfigError(f"GEOR1_NOTEBOOKS={named}: no such folder")
+    for place in _places():
+        if named or (place / "profiles").is_dir():
+            return place.resolve()
+    looked = " or ".join(map(str, _places()))
     raise ConfigError(f"no notebooks found in {looked}; clone the repository or set GEOR1_NOTEBOOKS")
+
+
+def _places() -> list[Path]:
+    if named := os.environ.get("GEOR1_NOTEBOOKS"):
+        return [Path(named)]
+    return [Path(__file__).resolve().parents[2] / "notebooks", Path(sys.prefix) / "share" / "geor1" / "notebooks"]
 
 
 def default_runs_dir() -> Path:
@@ -116,11 +119,13 @@ def overridden(profile: str, values: Mapping[str, Mapping[str, Any]]) -> Iterato
 
 
 def launch_section(name: str) -> dict[str, Any]:
-    """Return the ``launch`` section of a profile, empty if it has none.
+    """Return the ``launch`` section of a profile, empty if it has none or there is no such profile.
 
     Raises:
-        ConfigError: As :func:`load_profile`.
+        ConfigError: The file is no profile; see :func:`load_profile`.
     """
+    if not any((place / "profiles" / f"{name}.yaml").is_file() for place in _places()):
+        return {}  # a script may file its runs under any name
     return dict(_read(name).get("launch") or {})
 
 

@@ -173,9 +173,7 @@ def _call(
     with log_to(folder):
         product = Path(function(config, **inputs, run_dir=folder))
     wall_s = time.perf_counter() - clock
-    return finish_run(
-        folder, content, product, wall_s=wall_s, peak_memory_bytes=peak_memory(), hardware=hardware()
-    )
+    return finish_run(folder, content, product, wall_s=wall_s, peak_memory_bytes=peak_memory(), hardware=hardware())
 
 
 def _steps(config: Any) -> int | None:

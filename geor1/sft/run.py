@@ -94,38 +94,15 @@ def build_trainer(
         ConfigError: The processes that train together cannot share the examples of a step out evenly.
     """
     from transformers import PrinterCallback
-    from trl import SFTConfig as TrlSftConfig
     from trl import SFTTrainer
 
-    from geor1.models.training import (
-        ResumingMixin,
-        RunFolderCallback,
-        lora_settings,
-        process_state,
-        trainer_settings,
-    )
+    from geor1.models.training import ResumingMixin, RunFolderCallback, lora_settings
 
     class ResumingSFTTrainer(ResumingMixin, SFTTrainer):
         pass
 
     score_labels_only_on_cpu()
-    passes_size, passes = share_out(config, process_state().num_processes)
-    settings = trainer_settings(
-        run_dir, seed=config.seed, learning_rate=config.learning_rate, steps=steps, save_steps=config.save_steps
-    )
-    arguments = TrlSftConfig(
-        **settings,
-        per_device_train_batch_size=passes_size,
-        gradient_accumulation_steps=passes,
-        lr_scheduler_type="linear",
-        warmup_steps=min(config.warmup_steps, steps // 5),
-        weight_decay=config.weight_decay,
-        adam_beta2=config.adam_beta2,
-        max_grad_norm=config.max_grad_norm,
-        train_sampling_strategy="sequential",
-        completion_only_loss=True,
-        max_length=None,
-    )
+    arguments = trl_settings(config, run_dir, steps)
     trainer = ResumingSFTTrainer(
         model=model,
         args=arguments,
@@ -139,6 +116,40 @@ def build_trainer(
     )
     trainer.remove_callback(PrinterCallback)
     return trainer
+
+
+def trl_settings(config: SftConfig, run_dir: Path, steps: int) -> Any:
+    """Our parameters as TRL's ``SFTConfig``.
+
+    Args:
+        config: Parameters.
+        run_dir: The run folder.
+        steps: Optimiser steps.
+
+    Raises:
+        ConfigError: The processes that train together cannot share the examples of a step out evenly.
+    """
+    from trl import SFTConfig as TrlSftConfig
+
+    from geor1.models.training import process_state, trainer_settings
+
+    passes_size, passes = share_out(config, process_state().num_processes)
+    settings = trainer_settings(
+        run_dir, seed=config.seed, learning_rate=config.learning_rate, steps=steps, save_steps=config.save_steps
+    )
+    return TrlSftConfig(
+        **settings,
+        per_device_train_batch_size=passes_size,
+        gradient_accumulation_steps=passes,
+        lr_scheduler_type="linear",
+        warmup_steps=min(config.warmup_steps, steps // 5),
+        weight_decay=config.weight_decay,
+        adam_beta2=config.adam_beta2,
+        max_grad_norm=config.max_grad_norm,
+        train_sampling_strategy="sequential",
+        completion_only_loss=True,
+        max_length=None,
+    )
 
 
 def share_out(config: SftConfig, processes: int) -> tuple[int, int]:

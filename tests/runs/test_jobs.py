@@ -14,7 +14,7 @@ from pathlib import Path
 import job_cases
 import pytest
 
-from geor1.runs import JobFailedError, RunStoppedError, read_metrics
+from geor1.runs import JobFailedError, read_metrics
 from geor1.runs.errors import ConfigError
 from geor1.runs.jobs import is_running
 from geor1.runs.jobs.files import JobFiles, start_time

@@ -53,7 +53,9 @@ class Runs:
     def __init__(self, place: Path, base_model: str = "") -> None:
         self.data = run_stage("01_data_synthesis", "smoke", ToyConfig(), make_data, {}, place).path
         config = SftConfig(base_model=base_model)
-        self.sft = run_stage("02_scaffold_sft", "smoke", config, make_model, {"data": self.data}, place, launch=HERE).path
+        self.sft = run_stage(
+            "02_scaffold_sft", "smoke", config, make_model, {"data": self.data}, place, launch=HERE
+        ).path
         inputs = {"data": self.data, "checkpoint": self.sft / "checkpoint"}
         self.grpo = run_stage("03_grpo", "smoke", ToyConfig(), make_model, inputs, place, launch=HERE).path
         models = {"grpo": self.grpo / "checkpoint", "sft": self.sft / "checkpoint"}
@@ -71,7 +73,13 @@ def test_a_model_goes_with_its_card_and_nothing_private(tmp_path: Path, capsys: 
     assert "nothing was uploaded" in capsys.readouterr().out
     (folder,) = (tmp_path / "smoke" / "hub").iterdir()
     names = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
-    assert names == {"README.md", "config.json", "model.safetensors", "training/manifest.json", "training/metrics.jsonl"}
+    assert names == {
+        "README.md",
+        "config.json",
+        "model.safetensors",
+        "training/manifest.json",
+        "training/metrics.jsonl",
+    }
     front, text = card_of(folder)
     assert front["license"] == "apache-2.0" and front["library_name"] == "transformers" and "base_model" not in front
     assert text.startswith("\n# geo-r1\n") and f"then 02_scaffold_sft (run {runs.sft.name})" in text
@@ -147,5 +155,8 @@ def test_the_upload_is_one_commit(tmp_path: Path) -> None:
 
 
 def test_addresses_and_absolute_paths_stay_at_home() -> None:
-    held = {"launch": {"checkpoint_url": "s3://key:secret@bucket", "processes": 2}, "inputs": [{"path": "/disk/me/data"}]}
+    held = {
+        "launch": {"checkpoint_url": "s3://key:secret@bucket", "processes": 2},
+        "inputs": [{"path": "/disk/me/data"}],
+    }
     assert public(held) == {"launch": {"checkpoint_url": "", "processes": 2}, "inputs": [{"path": "data"}]}

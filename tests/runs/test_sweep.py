@@ -105,8 +105,10 @@ def test_values_are_read_by_the_config_s_types() -> None:
     sweep = read_sweep("01", ["03.learning_rate=1e-6,2e-6", "03.loss_type=grpo,dapo", "candidates=3"],
                        profile="smoke", seeds=[0, 1], until="04", metric="")  # fmt: skip
     assert sweep.grid == {
-        "03_grpo.learning_rate": (1e-6, 2e-6), "03_grpo.loss_type": ("grpo", "dapo"), "01_data_synthesis.candidates": (3,),
-    }  # fmt: skip
+        "03_grpo.learning_rate": (1e-6, 2e-6),
+        "03_grpo.loss_type": ("grpo", "dapo"),
+        "01_data_synthesis.candidates": (3,),
+    }
     assert len(sweep.points) == 8 and sweep.points[1][1] == 1 and sweep.metric == "grpo.accuracy"
 
 
@@ -120,7 +122,7 @@ def test_a_change_holds_for_one_profile_and_ends_with_its_block(monkeypatch: pyt
 
 
 def test_student_s_t() -> None:
-    assert T_975 == tuple(pytest.approx(stats.t.ppf(0.975, df), abs=6e-5) for df in range(1, len(T_975) + 1))
+    assert tuple(pytest.approx(stats.t.ppf(0.975, df), abs=6e-5) for df in range(1, len(T_975) + 1)) == T_975
     assert summary([]) == {"mean": None, "sd": None, "low": None, "high": None}
     assert summary([0.5])["mean"] == 0.5 and summary([0.5])["low"] is None
     many = summary([0.0, 1.0] * 50)

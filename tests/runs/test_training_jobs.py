@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import signal
@@ -13,6 +14,8 @@ from typing import Any
 import pytest
 from tiny_cases import small_checkpoint, write_questions
 
+from geor1.grpo.config import GrpoConfig
+from geor1.grpo.run import run_grpo
 from geor1.runs import JobFailedError, LaunchConfig, RunFolder, RunStoppedError, read_metrics, run_stage
 from geor1.runs.jobs.files import JobFiles
 from geor1.sft.config import SftConfig
@@ -32,9 +35,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def sft(world: Path, runs_dir: Path, launch: LaunchConfig, **changes: Any) -> RunFolder:
     values = {"base_model": str(world / "base"), "max_steps": 6, "batch_size": 4, "save_steps": 2, "threads": 1}
     config = SftConfig(**{**values, **changes})
-    return run_stage(
-        "02_scaffold_sft", "smoke", config, run_sft, {"data": world / "data"}, runs_dir, launch=launch
-    )
+    return run_stage("02_scaffold_sft", "smoke", config, run_sft, {"data": world / "data"}, runs_dir, launch=launch)
 
 
 @pytest.fixture(scope="module")
@@ -105,6 +106,7 @@ def test_a_killed_process_ends_the_job_and_the_next_attempt_gives_the_same_trace
     assert read_metrics(resumed.path) == read_metrics(shared.path)
 
 
+@pytest.mark.slow
 def test_a_stopped_job_saves_and_resumes_exactly(world: Path, shared: RunFolder, tmp_path: Path) -> None:
     def stop(folder: Path) -> None:
         os.kill(json.loads(JobFiles(folder).running.read_text())["pid"], signal.SIGUSR1)
@@ -118,6 +120,49 @@ def test_a_stopped_job_saves_and_resumes_exactly(world: Path, shared: RunFolder,
     assert read_metrics(sft(world, tmp_path, TWO).path) == read_metrics(shared.path)
 
 
+@pytest.mark.slow
 def test_a_share_that_does_not_come_out_even_is_told(world: Path, tmp_path: Path) -> None:
     with pytest.raises(JobFailedError, match="ConfigError: batch_size: expected a multiple of 2 processes"):
         sft(world, tmp_path, TWO, batch_size=5)
+
+
+def scripted_grpo(config: GrpoConfig, world: Path, run_dir: Path) -> Path:
+    """Stage 03's trainer on completions that a script draws, the same whatever the number of processes."""
+    import distributed_run
+
+    distributed_run.main(str(world), str(run_dir), json.dumps(dataclasses.asdict(config)), "ddp")
+    return run_dir
+
+
+@pytest.mark.slow
+def test_launched_grpo_takes_the_steps_of_one_process(world: Path, tmp_path: Path) -> None:
+    from test_distributed import COMPARED, SETTINGS
+
+    logs = []
+    for processes in (1, 2):
+        config = GrpoConfig(**SETTINGS, beta=0.04, prompts_per_pass=1)
+        launch = LaunchConfig(processes=processes, report_to="none")
+        runs_dir = tmp_path / str(processes)
+        run = run_stage("03_grpo", "smoke", config, scripted_grpo, {"world": world}, runs_dir, launch=launch)
+        logs.append(json.loads((run.path / "log.json").read_text()))
+    assert len(logs[0]) == len(logs[1]) == 3
+    for alone, shared in zip(*logs, strict=True):
+        for name in set(COMPARED) & set(alone):
+            assert shared[name] == pytest.approx(alone[name], rel=1e-5, abs=1e-6), name
+
+
+@pytest.mark.slow
+def test_a_process_of_grpo_is_killed_and_the_next_attempt_gives_the_same_trace(world: Path, tmp_path: Path) -> None:
+    """Real sampling: two processes draw as two, so the uninterrupted run has two as well."""
+    settings = {"steps": 4, "prompts_per_step": 2, "group_size": 4, "max_completion_tokens": 8, "warmup_steps": 0,
+                "learning_rate": 1.0e-3, "save_steps": 2, "eval_every": 2, "n_eval": 4, "threads": 1}  # fmt: skip
+    inputs = {"data": world / "data", "checkpoint": world / "base"}
+
+    def train(name: str) -> RunFolder:
+        return run_stage("03_grpo", "smoke", GrpoConfig(**settings), run_grpo, inputs, tmp_path / name, launch=TWO)
+
+    whole = train("whole")
+    at_step(tmp_path / "killed", 3, lambda folder: os.kill(child_of(folder, 1), signal.SIGKILL))
+    with pytest.raises(JobFailedError, match="was ended by SIGKILL"):
+        train("killed")
+    assert read_metrics(train("killed").path) == read_metrics(whole.path)

@@ -35,9 +35,7 @@ def main(run_dir: str, rank: int, *, tied: bool = True) -> None:
     job_dir = files.folder / f"machine-{rank}"
     job_dir.mkdir(exist_ok=True)
     module = ["geor1.runs.jobs.child", str(files.run_dir)]
-    command = accelerate_command(
-        LaunchConfig(**spec["launch"]), job_dir, module, rank=rank, python=sys.executable
-    )
+    command = accelerate_command(LaunchConfig(**spec["launch"]), job_dir, module, rank=rank, python=sys.executable)
     sys.stdout.flush()
     os.execve(command[0], command, {**os.environ, **_AGENT})
 

@@ -82,7 +82,7 @@ def start(
         if process.poll() is not None or time.monotonic() > deadline:
             raise JobFailedError(f"the training did not start; the end of {files.log}:\n{log_tail(files)}")
         time.sleep(0.02)
-    announce(f"{content['stage']}: {launch.described}; they go on if this notebook is closed (log: {files.log})")
+    announce(f"{content['stage']}: {launch.described}, which goes on if this notebook is closed; log: {files.log}")
     if launch.machines > 1 and os.environ.get("SLURM_JOB_NUM_NODES") != str(launch.machines):
         announce(f"on each other machine, N from 1: geor1 join {run_dir} --machine-rank N")
 
