@@ -18,7 +18,7 @@ from transformers import TrainerCallback
 
 from geor1.models.tracking import NoTracker, open_tracker
 from geor1.models.uploads import fetch_latest, upload_checkpoint
-from geor1.runs import Progress, RunStoppedError, append_metrics, atomic_write_text, truncate_metrics
+from geor1.runs import ConfigError, Progress, RunStoppedError, append_metrics, atomic_write_text, truncate_metrics
 from geor1.runs.processes import read_launch
 from geor1.runs.stopping import stop_requested
 
@@ -140,6 +140,40 @@ class ResumingMixin:
         if result.unexpected_keys or set(result.missing_keys) - set(model._tied_weights_keys or ()):
             raise RuntimeError(f"{resume_from_checkpoint}: weights do not fit the model: {result}")
         model.tie_weights()
+
+
+def spreads_weights(trainer: Any) -> bool:
+    """Whether each of the processes that train together holds a part of the weights only (FSDP, ZeRO-3).
+
+    Args:
+        trainer: A transformers trainer.
+    """
+    stage = trainer.accelerator.state.deepspeed_plugin.zero_stage if trainer.is_deepspeed_enabled else 0
+    return trainer.is_fsdp_enabled or stage == 3
+
+
+def refuse_spread_adapters(trainer: Any) -> None:
+    """Stop before training what could not be merged after it.
+
+    Args:
+        trainer: A transformers trainer.
+
+    Raises:
+        ConfigError: Adapters, and weights that are spread over processes.
+    """
+    if hasattr(trainer.model, "peft_config") and spreads_weights(trainer):
+        raise ConfigError("lora: adapters are merged into whole weights; expected launcher ddp or deepspeed_zero2")
+
+
+def gathered_weights(trainer: Any) -> dict[str, Any] | None:
+    """The whole weights, where processes hold a part of them only; all of them must ask. None where each holds all.
+
+    Args:
+        trainer: A transformers trainer after training.
+    """
+    if not spreads_weights(trainer):
+        return None
+    return trainer.accelerator.get_state_dict(trainer.deepspeed if trainer.is_deepspeed_enabled else trainer.model)
 
 
 class RunFolderCallback(TrainerCallback):

@@ -177,9 +177,8 @@ def accelerate_settings(launch: LaunchConfig, job_dir: Path) -> dict[str, Any]:
         "num_machines": launch.machines,
         "machine_rank": 0,
         "use_cpu": False,
-        "mixed_precision": "no",  # the trainer's arguments decide
         "debug": False,
-    }
+    }  # no mixed_precision: the trainer's arguments decide, and beside a DeepSpeed file accelerate refuses it
     if kind == "FSDP":
         settings["fsdp_config"] = {
             "fsdp_version": 2,

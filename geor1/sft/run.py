@@ -56,8 +56,7 @@ def run_sft(config: SftConfig, data: Path, run_dir: Path) -> Path:
     trainer = build_trainer(config, model, processor, [scaffolds[index] for index in order], data, run_dir, steps)
     trainer.train(resume_from_checkpoint=None if resume is None else str(resume))
     product = run_dir / training.PRODUCT_FOLDER
-    spread = trainer.is_fsdp_enabled or trainer.is_deepspeed_enabled
-    weights = trainer.accelerator.get_state_dict(trainer.model) if spread else None
+    weights = training.gathered_weights(trainer)
     if state.is_main_process:
         trained = trainer.accelerator.unwrap_model(trainer.model)
         if config.lora:
@@ -96,7 +95,7 @@ def build_trainer(
     from transformers import PrinterCallback
     from trl import SFTTrainer
 
-    from geor1.models.training import ResumingMixin, RunFolderCallback, lora_settings
+    from geor1.models.training import ResumingMixin, RunFolderCallback, lora_settings, refuse_spread_adapters
 
     class ResumingSFTTrainer(ResumingMixin, SFTTrainer):
         pass
@@ -115,6 +114,7 @@ def build_trainer(
         peft_config=lora_settings(config.lora_rank, config.lora_alpha) if config.lora else None,
     )
     trainer.remove_callback(PrinterCallback)
+    refuse_spread_adapters(trainer)
     return trainer
 
 

@@ -39,9 +39,8 @@ def test_what_does_not_fit_is_refused(values: dict[str, object], message: str) -
 
 
 def test_profile_then_environment_then_overrides(toy_notebooks: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (toy_notebooks / "profiles" / "big.yaml").write_text(
-        "launch: {processes: 8, launcher: fsdp2}\n03_grpo: {steps: 3}\n"
-    )
+    profile = toy_notebooks / "profiles" / "big.yaml"
+    profile.write_text("launch: {processes: 8, launcher: fsdp2}\n03_grpo: {steps: 3}\n")
     assert launch_config("big") == LaunchConfig(processes=8, launcher="fsdp2")
     monkeypatch.setenv("GEOR1_LAUNCH", "processes=4 checkpoint_url='s3://a b'")
     assert launch_config("big") == LaunchConfig(processes=4, launcher="fsdp2", checkpoint_url="s3://a b")

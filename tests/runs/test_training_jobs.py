@@ -9,14 +9,18 @@ import signal
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import torch
 from tiny_cases import small_checkpoint, write_questions
 
 from geor1.grpo.config import GrpoConfig
 from geor1.grpo.run import run_grpo
-from geor1.runs import JobFailedError, LaunchConfig, RunFolder, RunStoppedError, read_metrics, run_stage
+from geor1.models.loading import load_model
+from geor1.models.training import refuse_spread_adapters
+from geor1.runs import ConfigError, JobFailedError, LaunchConfig, RunFolder, RunStoppedError, read_metrics, run_stage
 from geor1.runs.jobs.files import JobFiles
 from geor1.sft.config import SftConfig
 from geor1.sft.run import run_sft
@@ -121,6 +125,40 @@ def test_a_stopped_job_saves_and_resumes_exactly(world: Path, shared: RunFolder,
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("launcher", ["deepspeed_zero2", "deepspeed_zero3"])
+def test_deepspeed_takes_the_steps_of_one_process_killed_or_not(
+    world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, launcher: str
+) -> None:
+    pytest.importorskip("deepspeed", reason="no DeepSpeed here (pip install deepspeed, wheel, ninja; CPUs will do)")
+    monkeypatch.setenv("DS_ACCELERATOR", "cpu")
+    alone = sft(world, tmp_path / "alone", LaunchConfig(report_to="none"))
+    spread = LaunchConfig(processes=2, launcher=launcher, report_to="none")
+    at_step(tmp_path / "killed", 3, lambda folder: os.kill(child_of(folder, 1), signal.SIGKILL))
+    with pytest.raises(JobFailedError, match="was ended by SIGKILL"):
+        sft(world, tmp_path / "killed", spread)
+    resumed = sft(world, tmp_path / "killed", spread)
+    for ours, theirs in zip(read_metrics(resumed.path), read_metrics(alone.path), strict=True):
+        assert ours["loss"] == pytest.approx(theirs["loss"], rel=1e-5)
+    whole = load_model(alone.product).state_dict()
+    for name, value in load_model(resumed.product).state_dict().items():
+        torch.testing.assert_close(value, whole[name], rtol=1e-4, atol=1e-5)
+
+
+def test_adapters_cannot_be_merged_into_parts_of_weights() -> None:
+    state = SimpleNamespace(deepspeed_plugin=SimpleNamespace(zero_stage=3))
+    trainer = SimpleNamespace(
+        model=SimpleNamespace(peft_config={}),
+        accelerator=SimpleNamespace(state=state),
+        is_deepspeed_enabled=True,
+        is_fsdp_enabled=False,
+    )
+    with pytest.raises(ConfigError, match="expected launcher ddp or deepspeed_zero2"):
+        refuse_spread_adapters(trainer)
+    state.deepspeed_plugin.zero_stage = 2
+    refuse_spread_adapters(trainer)
+
+
+@pytest.mark.slow
 def test_a_share_that_does_not_come_out_even_is_told(world: Path, tmp_path: Path) -> None:
     with pytest.raises(JobFailedError, match="ConfigError: batch_size: expected a multiple of 2 processes"):
         sft(world, tmp_path, TWO, batch_size=5)
@@ -148,7 +186,8 @@ def test_launched_grpo_takes_the_steps_of_one_process(world: Path, tmp_path: Pat
     assert len(logs[0]) == len(logs[1]) == 3
     for alone, shared in zip(*logs, strict=True):
         for name in set(COMPARED) & set(alone):
-            assert shared[name] == pytest.approx(alone[name], rel=1e-5, abs=1e-6), name
+            close = 1e-5 if name == "loss" else 5e-5
+            assert shared[name] == pytest.approx(alone[name], rel=close, abs=1e-6), name
 
 
 @pytest.mark.slow

@@ -23,6 +23,8 @@ JOB_FOLDER = ".job"
 LOG_FILE = "job.log"  # what all processes of the job print
 BEAT_EVERY_S = 5.0
 SILENT_AFTER_S = 120.0  # without a beat for so long, a supervisor on another machine counts as dead
+ATTEMPT_MARK = "=== "  # begins the line in the log with which a supervisor begins
+_LAUNCHER = "torch/distributed/elastic/multiprocessing/api.py"
 _TAIL_LINES = 25
 _TAIL_BYTES = 64 << 10
 
@@ -190,23 +192,31 @@ def as_paths(value: Any) -> Any:
 # --- what went wrong -------------------------------------------------------------------------------------------------
 
 
-def log_tail(files: JobFiles, lines: int = _TAIL_LINES) -> str:
-    """Return the last lines of the job's log; a bar's repaints are left out."""
+def log_tail(files: JobFiles) -> str:
+    """Return the last lines of the job's log, up to where torch's launcher begins to say that something failed."""
+    lines = _log_lines(files)
+    told = next((place for place, line in enumerate(lines) if _LAUNCHER in line), 0)
+    return "\n".join(lines[: told or None][-_TAIL_LINES:]) or "(it printed nothing)"
+
+
+def _log_lines(files: JobFiles) -> list[str]:
+    """The lines of the last attempt, as far as the end of the log holds them; a bar's repaints are left out."""
     if not files.log.exists():
-        return "(it printed nothing)"
+        return []
     with open(files.log, "rb") as handle:
         end = handle.seek(0, os.SEEK_END)
         handle.seek(max(0, end - _TAIL_BYTES))
         text = handle.read().decode("utf-8", errors="replace")
-    kept = [line.rpartition("\r")[2] for line in text.splitlines() if line.strip()]
-    return "\n".join(kept[-lines:])
+    lines = [line.rpartition("\r")[2] for line in text.splitlines() if line.strip()]
+    begun = max((place for place, line in enumerate(lines) if line.startswith(ATTEMPT_MARK)), default=-1)
+    return lines[begun + 1 :]
 
 
 def root_cause(files: JobFiles) -> str:
     """Return one sentence on which process failed first, as torch's launcher saw it; empty if it does not say."""
     found = re.findall(
         r"Root Cause \(first observed failure\):.*?rank\s*: (\d+).*?exitcode\s*: (-?\d+) \(pid: (\d+)\)",
-        log_tail(files, 200),
+        "\n".join(_log_lines(files)),
         re.DOTALL,
     )
     if not found:

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +19,7 @@ import filelock
 
 from geor1.runs.files import write_json
 from geor1.runs.finishing import finish_run
-from geor1.runs.jobs.files import BEAT_EVERY_S, JobFiles, log_tail, read_json, root_cause, write_running
+from geor1.runs.jobs.files import ATTEMPT_MARK, BEAT_EVERY_S, JobFiles, log_tail, read_json, root_cause, write_running
 from geor1.runs.stopping import STOP_SIGNALS, request_stop
 
 
@@ -37,6 +39,7 @@ def main(run_dir: str) -> int:
     except filelock.Timeout:
         return 0
     write_running(files)
+    print(f"{ATTEMPT_MARK}{time.strftime('%Y-%m-%d %H:%M:%S')} on {socket.gethostname()}", flush=True)
     for number in STOP_SIGNALS:
         signal.signal(number, lambda got, _: request_stop(files.run_dir, signal.Signals(got).name))
     try:
