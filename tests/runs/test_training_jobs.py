@@ -185,9 +185,9 @@ def test_launched_grpo_takes_the_steps_of_one_process(world: Path, tmp_path: Pat
         logs.append(json.loads((run.path / "log.json").read_text()))
     assert len(logs[0]) == len(logs[1]) == 3
     for alone, shared in zip(*logs, strict=True):
-        for name in set(COMPARED) & set(alone):
-            close = 1e-5 if name == "loss" else 5e-5
-            assert shared[name] == pytest.approx(alone[name], rel=close, abs=1e-6), name
+        # TRL weighs the means of KL and entropy that it logs by tokens over processes, not over passes: other figures
+        for name in set(COMPARED) & set(alone) - {"kl", "entropy"}:
+            assert shared[name] == pytest.approx(alone[name], rel=1e-5, abs=1e-6), name
 
 
 @pytest.mark.slow
