@@ -1,13 +1,15 @@
-"""The command ``geor1``: run a notebook, all of them, all of them at several seeds; draw predictions on a map; list
-profiles, runs and data sets.
+"""The command ``geor1``: run a notebook, all of them, sweeps and seeds of them; draw predictions on a map; list what is
+there; push a run.
 
 Exit codes: 0 done; 1 a notebook failed, the disk is full or a manifest is damaged; 2 the command asks for something
-that does not exist (notebook, profile, parameter) or gives a value of the wrong type.
+that does not exist (notebook, profile, parameter) or gives a value of the wrong type; 85 SIGUSR1 or SIGTERM stopped a
+training run, its checkpoint is saved, and the same command goes on from there (``papers/slurm``).
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import signal
 import sys
@@ -18,10 +20,11 @@ from typing import Any
 from geor1.general.cli import add_general
 from geor1.maps.cli import add_map
 from geor1.runs.errors import ConfigError, MissingUpstreamError, NotebookFailedError
-from geor1.runs.launch import Executed, execute, quiet_environment
+from geor1.runs.launch import Executed, execute, quiet_environment, stop_running
 from geor1.runs.manifest import read_manifest
 from geor1.runs.notebook import notebook_declarations
 from geor1.runs.pipeline import finished_runs
+from geor1.runs.processes import LAUNCH_VARIABLE, as_words, launch_config, parse_launch
 from geor1.runs.profiles import (
     DEFAULT_PROFILE,
     STAGES,
@@ -33,6 +36,7 @@ from geor1.runs.profiles import (
     profile_names,
 )
 from geor1.runs.scores import Row, aggregate, format_table, read_paired, read_table, write_results
+from geor1.runs.stopping import REQUEUE_EXIT_CODE, request_stop
 
 _BAD_REQUEST, _FAILED = 2, 1
 
@@ -48,13 +52,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     options = _parser().parse_args(arguments)
     os.environ.update(quiet_environment(getattr(options, "profile", DEFAULT_PROFILE)))
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # unwinds, so that kernels are shut down
+    signal.signal(signal.SIGTERM, _stop)
+    signal.signal(signal.SIGUSR1, _stop)
     try:
+        _set_launch(options)
         options.command(options)
     except ConfigError as error:
         return _complain(error, _BAD_REQUEST)
     except NotebookFailedError as error:
-        return _complain(error, _BAD_REQUEST if error.error_name == "ConfigError" else _FAILED)
+        codes = {"ConfigError": _BAD_REQUEST, "RunStoppedError": REQUEUE_EXIT_CODE}
+        return _complain(error, codes.get(error.error_name, _FAILED))
     except (MissingUpstreamError, OSError, ValueError) as error:
         return _complain(error, _FAILED)
     except KeyboardInterrupt:
@@ -99,6 +106,67 @@ def reproduce(options: argparse.Namespace) -> None:
     write_results(path, command, options.profile, tables, rows, paired=paired, minutes=minutes)
     print(f"\nwritten: {path}")
     _update_tables(path)
+
+
+def sweep(options: argparse.Namespace) -> None:
+    """``geor1 sweep``: every combination of parameter values at several seeds, then one table."""
+    from geor1.runs.sweep import point_file, read_sweep, run_point
+    from geor1.runs.sweep_table import sweep_rows, write_table
+
+    runs_dir = Path(options.runs_dir).resolve() if options.runs_dir else default_runs_dir()
+    wanted = read_sweep(
+        options.stage, options.values, profile=options.profile, seeds=options.seeds, until=options.until,
+        metric=options.metric,
+    )  # fmt: skip
+    count = len(wanted.points)
+    if options.index is not None and not 0 <= options.index < count:
+        raise ConfigError(f"--index {options.index}: expected 0 to {count - 1}, this sweep has {count} elements")
+    for index in range(count) if options.index is None else [options.index]:
+        run_point(wanted, index, runs_dir)
+    files = [point_file(wanted, index, runs_dir) for index in range(count)]
+    notes = [json.loads(path.read_text(encoding="utf-8")) if path.exists() else None for path in files]
+    rows = sweep_rows(wanted, notes, runs_dir)
+    command = f"geor1 sweep {options.stage} {' '.join(options.values)} --profile {options.profile} --seeds "
+    command += " ".join(map(str, options.seeds)) + f" --until {options.until} --metric {wanted.metric}"
+    print(f"\n{wanted.metric}\n\n{format_table(rows)}\n")
+    for path in write_table(wanted, rows, notes, runs_dir, command):
+        print(f"written: {path}")
+    failed = [note for note in notes if note is not None and "error" in note]
+    if failed and (options.index is None or "error" in (notes[options.index] or {})):
+        raise NotebookFailedError(f"{len(failed)} of {count} elements failed; the same command tries them again")
+
+
+def push(options: argparse.Namespace) -> None:
+    """``geor1 push``: a finished run as a repository of the Hugging Face hub."""
+    from geor1.runs.push import prepare, upload
+
+    folder, kind = prepare(
+        Path(options.run_dir), options.repo_id, options.licence, Path(options.to) if options.to else None
+    )
+    size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    print(f"{kind} {options.repo_id}: {folder} ({size / 1e6:.1f} MB)")
+    if options.dry_run:
+        print("nothing was uploaded (--dry-run)")
+        return
+    from huggingface_hub import HfApi
+
+    print(upload(folder, kind, options.repo_id, HfApi(), private=not options.public))
+
+
+def stop(options: argparse.Namespace) -> None:
+    """``geor1 stop``: let the training in a run folder save a checkpoint and end."""
+    folder = Path(options.run_dir)
+    if not (folder / "attempts.jsonl").is_file():
+        raise ConfigError(f"{folder}: expected a run folder (geor1 where lists them)")
+    request_stop(folder, "geor1 stop")
+    print(f"{folder}: it stops after its present step")
+
+
+def join(options: argparse.Namespace) -> None:
+    """``geor1 join``: start this machine's processes of a job that the first machine has started."""
+    from geor1.runs.jobs.machine import main as become_launcher
+
+    become_launcher(options.run_dir, options.machine_rank, tied=False)
 
 
 def list_profiles(_: argparse.Namespace) -> None:
@@ -172,6 +240,19 @@ def _update_tables(results: Path) -> None:
         print(f"written: {path}")
 
 
+def _stop(number: int, _: Any) -> None:
+    """SIGTERM or SIGUSR1: let the training save first; where none runs, unwind, so that kernels are shut down."""
+    if not stop_running(signal.Signals(number).name):
+        sys.exit(128 + number if number == signal.SIGTERM else REQUEUE_EXIT_CODE)
+
+
+def _set_launch(options: argparse.Namespace) -> None:
+    """Hand ``--launch`` to the notebooks' kernels, after a look at it together with the profile's section."""
+    if getattr(options, "launch", None):
+        os.environ[LAUNCH_VARIABLE] = as_words(parse_launch(options.launch))
+        launch_config(options.profile)
+
+
 def _given(parameters: Sequence[str]) -> dict[str, str]:
     given = {}
     for parameter in parameters:
@@ -202,6 +283,8 @@ def _parser() -> argparse.ArgumentParser:
         if profile:
             sub.add_argument("--profile", default=DEFAULT_PROFILE, help=f"parameter set (default {DEFAULT_PROFILE})")
             sub.add_argument("--runs-dir", help="folder of all runs (default: runs/ of the checkout)")
+            text = "how training is launched, e.g. processes=8 launcher=fsdp2 report_to=wandb"
+            sub.add_argument("--launch", nargs="+", metavar="name=value", help=text)
         return sub
 
     run = add("run", run_notebook, "execute one notebook into its run folder")
@@ -217,10 +300,40 @@ def _parser() -> argparse.ArgumentParser:
     add("profiles", list_profiles, "list the profiles", profile=False)
     add("where", show_where, "list folders and finished runs").add_argument("notebook", nargs="?")
     add_map(commands)
+    _add_sweep(add("sweep", sweep, "every combination of parameter values at several seeds, and a table"))
+    _add_push(add("push", push, "a finished run as a repository of the Hugging Face hub", profile=False))
+    stopped = add("stop", stop, "let the training in a run folder save a checkpoint and end", profile=False)
+    stopped.add_argument("run_dir", help="run folder")
+    joined = add("join", join, "start this machine's part of a training on several machines", profile=False)
+    joined.add_argument("run_dir", help="run folder, as the first machine printed it")
+    joined.add_argument("--machine-rank", type=int, required=True, help="number of this machine, from 1")
     text = "measure what the notebooks do not"
     add_general(commands.add_parser("eval", help=text, description=text).add_subparsers(required=True, metavar="what"))
     _add_data(commands)
     return parser
+
+
+def _add_sweep(swept: argparse.ArgumentParser) -> None:
+    """The arguments of ``geor1 sweep``."""
+    swept.add_argument("stage", help="first notebook of each element, e.g. 03; what comes before it is shared")
+    swept.add_argument(
+        "values", nargs="+", metavar="parameter=value,value",
+        help="a parameter of that stage's config, or stage.parameter of a later one",
+    )  # fmt: skip
+    swept.add_argument("--seeds", type=int, nargs="+", default=[0])
+    swept.add_argument("--until", default="04", help="last notebook (default 04)")
+    swept.add_argument("--metric", default="", help="label.column of the score table, or a figure of the summary")
+    swept.add_argument("--index", type=int, help="run this element alone, from 0: a Slurm array's task")
+
+
+def _add_push(pushed: argparse.ArgumentParser) -> None:
+    """The arguments of ``geor1 push``."""
+    pushed.add_argument("run_dir", help="finished run folder of 01 (a data set), 02 or 03 (a model)")
+    pushed.add_argument("repo_id", help="owner/name")
+    pushed.add_argument("--dry-run", action="store_true", help="write the folder that would be uploaded, and stop")
+    pushed.add_argument("--to", metavar="DIR", help="that folder (default: runs/<profile>/hub/<stage>-<key>)")
+    pushed.add_argument("--licence", default="", help="the hub's name of a licence, e.g. apache-2.0")
+    pushed.add_argument("--public", action="store_true", help="make a new repository public, not private")
 
 
 def _add_data(commands: Any) -> None:

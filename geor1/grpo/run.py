@@ -76,7 +76,7 @@ def run_grpo(config: GrpoConfig, data: Path, checkpoint: Path, run_dir: Path) ->
     trainer = build_trainer(config, model, processor, encoder, to_dataset(consumed, data), held_out, run_dir)
     trainer.train(resume_from_checkpoint=None if resume is None else str(resume))
     product = run_dir / training.PRODUCT_FOLDER
-    weights = trainer.accelerator.get_state_dict(trainer.model) if trainer.shards_weights else None
+    weights = training.gathered_weights(trainer)
     if state.is_main_process:
         trained = trainer.accelerator.unwrap_model(trainer.model)
         if config.lora:
@@ -144,7 +144,7 @@ def build_trainer(
     from transformers import PrinterCallback
 
     from geor1.grpo.trainer import GeoGRPOTrainer
-    from geor1.models.training import RunFolderCallback, lora_settings
+    from geor1.models.training import RunFolderCallback, lora_settings, refuse_spread_adapters
 
     rewards, weights = stage_rewards(config, model, processor)
     trainer = GeoGRPOTrainer(
@@ -168,6 +168,7 @@ def build_trainer(
         peft_config=lora_settings(config.lora_rank, config.lora_alpha) if config.lora else None,
     )
     trainer.remove_callback(PrinterCallback)
+    refuse_spread_adapters(trainer)
     return trainer
 
 

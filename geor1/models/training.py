@@ -16,7 +16,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from transformers import TrainerCallback
 
-from geor1.runs import Progress, append_metrics, atomic_write_text, truncate_metrics
+from geor1.models.tracking import NoTracker, open_tracker
+from geor1.models.uploads import fetch_latest, upload_checkpoint
+from geor1.runs import ConfigError, Progress, RunStoppedError, append_metrics, atomic_write_text, truncate_metrics
+from geor1.runs.processes import read_launch
+from geor1.runs.stopping import stop_requested
 
 if TYPE_CHECKING:
     from accelerate import PartialState
@@ -64,6 +68,8 @@ def from_first_process(make: Callable[[], T]) -> T:
     """Let the first process make something, and hand it to all of them; the others wait."""
     from accelerate.utils import broadcast_object_list
 
+    if process_state().num_processes == 1:
+        return make()
     held = [make() if process_state().is_main_process else None]
     broadcast_object_list(held)
     return held[0]  # type: ignore[return-value]
@@ -136,8 +142,44 @@ class ResumingMixin:
         model.tie_weights()
 
 
+def spreads_weights(trainer: Any) -> bool:
+    """Whether each of the processes that train together holds a part of the weights only (FSDP, ZeRO-3).
+
+    Args:
+        trainer: A transformers trainer.
+    """
+    stage = trainer.accelerator.state.deepspeed_plugin.zero_stage if trainer.is_deepspeed_enabled else 0
+    return trainer.is_fsdp_enabled or stage == 3
+
+
+def refuse_spread_adapters(trainer: Any) -> None:
+    """Stop before training what could not be merged after it.
+
+    Args:
+        trainer: A transformers trainer.
+
+    Raises:
+        ConfigError: Adapters, and weights that are spread over processes.
+    """
+    if hasattr(trainer.model, "peft_config") and spreads_weights(trainer):
+        raise ConfigError("lora: adapters are merged into whole weights; expected launcher ddp or deepspeed_zero2")
+
+
+def gathered_weights(trainer: Any) -> dict[str, Any] | None:
+    """The whole weights, where processes hold a part of them only; all of them must ask. None where each holds all.
+
+    Args:
+        trainer: A transformers trainer after training.
+    """
+    if not spreads_weights(trainer):
+        return None
+    return trainer.accelerator.get_state_dict(trainer.deepspeed if trainer.is_deepspeed_enabled else trainer.model)
+
+
 class RunFolderCallback(TrainerCallback):
     """Writes the metrics trace, marks complete checkpoints and shows progress, in the first process.
+
+    A checkpoint is saved, and the run ends with :class:`geor1.runs.RunStoppedError`, when a stop is asked for.
 
     Args:
         run_dir: The run folder.
@@ -147,6 +189,9 @@ class RunFolderCallback(TrainerCallback):
 
     def __init__(self, run_dir: Path, description: str, steps: int) -> None:
         self._run_dir = run_dir
+        self._launch = read_launch(run_dir)
+        self._tracker = NoTracker()
+        self._why_stopped = ""
         self._progress: Progress | None = None
         self._description = description
         self._steps = steps
@@ -161,7 +206,20 @@ class RunFolderCallback(TrainerCallback):
         self._progress = Progress(self._description, total=self._steps, unit="step")
         if state.global_step:
             self._progress.update(state.global_step)
+        self._tracker = open_tracker(self._launch.report_to, self._run_dir, resumed=state.global_step > 0)
         self._last = time.perf_counter()
+
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        """Save and stop if that is asked for; all processes do as the first one sees it.
+
+        Not between steps on one batch of completions, which would be lost.
+        """
+        whole = state.global_step % getattr(args, "num_iterations", 1) == 0
+        if not whole or state.global_step >= state.max_steps:
+            return
+        self._why_stopped = from_first_process(lambda: stop_requested(self._run_dir))
+        if self._why_stopped:
+            control.should_save = control.should_training_stop = True
 
     def on_log(
         self,
@@ -176,6 +234,7 @@ class RunFolderCallback(TrainerCallback):
             return
         traced = {name: value for name, value in logs.items() if not name.startswith(NOT_TRACED)}
         append_metrics(self._run_dir, state.global_step, **traced)
+        self._tracker.log(state.global_step, traced)
         now = time.perf_counter()
         phases = {name.removeprefix(PHASE): value for name, value in logs.items() if name.startswith(PHASE)}
         line = {"step": state.global_step, "seconds": round(now - self._last, 4), **phases}
@@ -193,17 +252,31 @@ class RunFolderCallback(TrainerCallback):
             return
         folder = Path(args.output_dir) / f"checkpoint-{state.global_step}"
         atomic_write_text(folder / COMPLETE_MARK, f"{state.global_step}\n")
+        if self._launch.checkpoint_url:
+            upload_checkpoint(folder, self._launch.checkpoint_url, self._run_dir)
 
     def on_train_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        """End the progress line."""
+        """End the progress line; a run that was stopped goes no further.
+
+        Raises:
+            RunStoppedError: A stop was asked for, and the checkpoint is saved.
+        """
         if self._progress is not None:
             self._progress.close()
+        self._tracker.close()
+        if self._why_stopped:
+            raise RunStoppedError(
+                f"stopped by {self._why_stopped} after step {state.global_step} of {state.max_steps}; a checkpoint is "
+                "saved, the same command goes on from there"
+            )
 
 
 def resume_point(run_dir: Path) -> Path | None:
     """The last complete trainer checkpoint of a run folder; half-written ones are removed, later metrics dropped.
+
+    Where none is here, the last copy at the launch's ``checkpoint_url`` is fetched.
 
     Args:
         run_dir: The run folder, new or left behind by a killed run.
@@ -218,6 +291,9 @@ def resume_point(run_dir: Path) -> Path | None:
             complete[int(number)] = folder
         else:
             shutil.rmtree(folder)
+    url = read_launch(run_dir).checkpoint_url
+    if url and not complete and (fetched := fetch_latest(url, run_dir, run_dir / TRAINER_FOLDER)):
+        complete[int(fetched.name.removeprefix("checkpoint-"))] = fetched
     last = max(complete, default=-1)  # -1 drops the figures before the first step, too
     truncate_metrics(run_dir, last)
     for name in (TIMINGS_FILE, "rollouts.jsonl"):

@@ -22,6 +22,14 @@ class RunLockedError(TimeoutError):
     """Another process has been running the same key for longer than we were told to wait."""
 
 
+class RunStoppedError(RuntimeError):
+    """A training run was asked to stop and did, with a checkpoint saved; asked for again, it goes on from there."""
+
+
+class JobFailedError(RuntimeError):
+    """The training processes of a run failed or died; the message holds the end of their log."""
+
+
 class DiskFullError(OSError):
     """The disk that holds the run folder is full, or too full to begin."""
 

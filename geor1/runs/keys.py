@@ -50,7 +50,15 @@ HASHED_SUFFIXES = frozenset(
 )
 KEY_LENGTH = 16  # hexadecimal digits: 64 bits, plenty for a folder of runs
 _OUTSIDE = ("geor1.runs", "geor1.cli", "geor1.__main__")
-_OWN_FILES = ("manifest.json", "config.json", "log.txt", "attempts.jsonl", "notebook.ipynb")
+_OWN_FILES = (
+    "manifest.json",
+    "config.json",
+    "log.txt",
+    "attempts.jsonl",
+    "notebook.ipynb",
+    "launch.json",
+    "uploads.jsonl",
+)
 _TRAINER_CHECKPOINT = re.compile(r"checkpoint-\d+|tmp-checkpoint-\d+")
 
 

@@ -22,14 +22,17 @@ from typing import Any
 from geor1.runs.errors import ConfigError, NotebookFailedError
 from geor1.runs.files import disk_full_is_clear
 from geor1.runs.notebook import Declared, check_given, notebook_declarations
+from geor1.runs.processes import TRAINING_STAGES
 from geor1.runs.profiles import check_stage, default_runs_dir, load_profile, notebooks_dir
 from geor1.runs.stages import RECORD_VARIABLE
+from geor1.runs.stopping import request_stop
 
 # libgomp's busy waiting makes two processes on two cores 10 to 30 times slower; tokenizers warns after every fork
 QUIET_ENVIRONMENT = {"OMP_WAIT_POLICY": "passive", "TOKENIZERS_PARALLELISM": "false"}
 # glibc gives large freed arrays back to the system, and every operation of a training step gets them anew, zeroed: a
 # seventh of the time on CPUs. Models of many gigabytes should give back what they free.
 CPU_ENVIRONMENT = {"MALLOC_TRIM_THRESHOLD_": str(1 << 32), "MALLOC_MMAP_MAX_": "0"}
+_RECORDS: list[Path] = []  # of the notebooks that run at present, for stop_running
 _SMALL_PROFILES = ("miniature", "smoke")  # for CPUs, and they need nothing from a model hub
 
 
@@ -128,6 +131,24 @@ def quiet_environment(profile: str) -> dict[str, str]:
     return {name: value for name, value in wanted.items() if name not in os.environ}
 
 
+def stop_running(why: str) -> bool:
+    """Ask the training of the notebook that runs at present to save a checkpoint and end.
+
+    Args:
+        why: Name of the signal.
+
+    Returns:
+        Whether there is one. Asked again, it still needs the time to save; only Ctrl-C and SIGKILL are shorter.
+    """
+    for record in _RECORDS:
+        for entry in reversed(_entries(record)):
+            folder = Path(entry["path"])
+            if entry["stage"] in TRAINING_STAGES and not (folder / "manifest.json").exists():
+                request_stop(folder, why)
+                return True
+    return False
+
+
 def _execute_in(
     scratch: Path, source: Path, stage: str, profile: str, parameters: Mapping[str, Any], folder: Path
 ) -> Executed:
@@ -137,6 +158,7 @@ def _execute_in(
 
     record, output = scratch / "record.jsonl", scratch / "notebook.ipynb"
     started = time.perf_counter()
+    _RECORDS.append(record)
     try:
         with _environment({RECORD_VARIABLE: str(record), "GEOR1_PROGRESS": "lines", **quiet_environment(profile)}):
             papermill.execute_notebook(
@@ -151,6 +173,8 @@ def _execute_in(
         kept = _keep(output, folder / "failed.ipynb")
         message = f"{stage}: the kernel died ({error}); out of memory? Run it again, it resumes\nsee {kept}"
         raise NotebookFailedError(message) from error
+    finally:
+        _RECORDS.remove(record)
     run_dir = _recorded(record, stage)
     if run_dir is None:
         kept = _keep(output, folder / "failed.ipynb")
@@ -159,10 +183,14 @@ def _execute_in(
 
 
 def _recorded(record: Path, stage: str) -> Path | None:
+    return next((Path(entry["path"]) for entry in reversed(_entries(record)) if entry["stage"] == stage), None)
+
+
+def _entries(record: Path) -> list[dict[str, str]]:
+    """The run folders that a notebook has begun to work in, in order."""
     if not record.exists():
-        return None
-    entries = [json.loads(line) for line in record.read_text(encoding="utf-8").splitlines()]
-    return next((Path(entry["path"]) for entry in reversed(entries) if entry["stage"] == stage), None)
+        return []
+    return [json.loads(line) for line in record.read_text(encoding="utf-8").splitlines()]
 
 
 def _keep(output: Path, place: Path) -> Path:

@@ -86,7 +86,7 @@ def find_runs(stage: str, profile: str, runs_dir: Path | str, **overrides: Any) 
     return [
         run
         for run in finished_runs(stage, profile, runs_dir)
-        if _has_parameters(run.manifest, wanted) and _is_current(run.manifest, runs_dir)
+        if _has_parameters(run.manifest, wanted) and is_current(run.manifest, runs_dir)
     ]
 
 
@@ -151,7 +151,7 @@ def _has_parameters(manifest: Mapping[str, Any], wanted: Mapping[str, Any]) -> b
     )
 
 
-def _is_current(manifest: Mapping[str, Any], runs_dir: Path) -> bool:
+def is_current(manifest: Mapping[str, Any], runs_dir: Path) -> bool:
     """Tell whether a run was made by the present code, from the profile's own inputs, unchanged since."""
     if manifest["code"].get("version") != code_version(manifest["stage"]):
         return False
@@ -173,7 +173,7 @@ def _input_is_current(entry: Mapping[str, Any], outer: Mapping[str, Any], runs_d
         same_seed = "seed" in outer["parameters"] and "seed" in manifest["parameters"]
         asked = {"seed": outer["parameters"]["seed"]} if same_seed else {}
     wanted = {**load_profile(outer["profile"])[entry["stage"]], **asked}
-    return _has_parameters(manifest, wanted) and _is_current(manifest, runs_dir)
+    return _has_parameters(manifest, wanted) and is_current(manifest, runs_dir)
 
 
 def _flat(value: Any) -> Iterator[Mapping[str, Any]]:

@@ -1,19 +1,25 @@
 """Profiles: named sets of parameters, one YAML file each, one section a stage.
 
-A file ``notebooks/profiles/<name>.yaml`` holds a section per stage and, if it likes, one called ``about``::
+A file ``notebooks/profiles/<name>.yaml`` holds a section per stage and, if it likes, one called ``about`` and one
+called ``launch`` (:mod:`geor1.runs.processes`)::
 
     about: {description: "two CPU cores, twelve minutes", run_missing_stages: true}
+    launch: {processes: 8, launcher: fsdp2}
     03_grpo: {steps: 150, learning_rate: 1.0e-5}
 
 ``run_missing_stages`` says whether a notebook may run the stages before it by itself; it is on for ``miniature`` and
-``smoke`` and off for every other profile, unless the file says otherwise.
+``smoke`` and off for every other profile, unless the file says otherwise. The environment variable
+``GEOR1_OVERRIDES``, set by :func:`overridden`, changes a profile's values for one process and what it starts.
 """
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import json
 import os
 import sys
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +27,9 @@ from geor1.runs.errors import ConfigError, did_you_mean
 
 STAGES = ("01_data_synthesis", "02_scaffold_sft", "03_grpo", "04_evaluation", "05_map_visualisation")
 DEFAULT_PROFILE = "miniature"  # the one whose values the notebooks' parameters cells show
+OVERRIDES_VARIABLE = "GEOR1_OVERRIDES"
 _SELF_RUNNING = ("miniature", "smoke")
+_OTHER_SECTIONS = ("about", "launch")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,17 +51,20 @@ def notebooks_dir() -> Path:
     Raises:
         ConfigError: If there is none.
     """
-    if named := os.environ.get("GEOR1_NOTEBOOKS"):
-        if not Path(named).is_dir():
-            raise ConfigError(f"GEOR1_NOTEBOOKS={named}: no such folder")
-        return Path(named).resolve()
-    package = Path(__file__).resolve().parents[1]
-    places = [package.parent / "notebooks", Path(sys.prefix) / "share" / "geor1" / "notebooks"]
-    for place in places:
-        if (place / "profiles").is_dir():
-            return place
-    looked = " or ".join(map(str, places))
+    named = os.environ.get("GEOR1_NOTEBOOKS")
+    if named and not Path(named).is_dir():
+        raise ConfigError(f"GEOR1_NOTEBOOKS={named}: no such folder")
+    for place in _places():
+        if named or (place / "profiles").is_dir():
+            return place.resolve()
+    looked = " or ".join(map(str, _places()))
     raise ConfigError(f"no notebooks found in {looked}; clone the repository or set GEOR1_NOTEBOOKS")
+
+
+def _places() -> list[Path]:
+    if named := os.environ.get("GEOR1_NOTEBOOKS"):
+        return [Path(named)]
+    return [Path(__file__).resolve().parents[2] / "notebooks", Path(sys.prefix) / "share" / "geor1" / "notebooks"]
 
 
 def default_runs_dir() -> Path:
@@ -81,8 +92,41 @@ def load_profile(name: str) -> dict[str, dict[str, Any]]:
         ConfigError: Unknown profile or stage (with a suggestion), a name twice, or text that is not YAML.
     """
     document = _read(name)
-    document.pop("about", None)
-    return {stage: document.get(stage) or {} for stage in STAGES}
+    changed = json.loads(os.environ.get(OVERRIDES_VARIABLE, "{}")).get(name, {})
+    return {stage: {**(document.get(stage) or {}), **changed.get(stage, {})} for stage in STAGES}
+
+
+@contextlib.contextmanager
+def overridden(profile: str, values: Mapping[str, Mapping[str, Any]]) -> Iterator[None]:
+    """Change values of a profile meanwhile, here and in every process started meanwhile: what a sweep does.
+
+    Unlike ``-p`` this reaches parameters that a notebook's parameters cell does not name, and the notebooks after it
+    find the changed run as the profile's own.
+
+    Args:
+        profile: Profile name.
+        values: Parameter values by stage and name, plain JSON.
+    """
+    before = os.environ.get(OVERRIDES_VARIABLE)
+    os.environ[OVERRIDES_VARIABLE] = json.dumps({profile: values})
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[OVERRIDES_VARIABLE]
+        else:
+            os.environ[OVERRIDES_VARIABLE] = before
+
+
+def launch_section(name: str) -> dict[str, Any]:
+    """Return the ``launch`` section of a profile, empty if it has none or there is no such profile.
+
+    Raises:
+        ConfigError: The file is no profile; see :func:`load_profile`.
+    """
+    if not any((place / "profiles" / f"{name}.yaml").is_file() for place in _places()):
+        return {}  # a script may file its runs under any name
+    return dict(_read(name).get("launch") or {})
 
 
 def about_profile(name: str) -> About:
@@ -117,7 +161,7 @@ def _read(name: str) -> dict[str, Any]:
     path = notebooks_dir() / "profiles" / f"{name}.yaml"
     document = _parse_yaml(path)
     for section, values in document.items():
-        if section != "about" and section not in STAGES:
+        if section not in (*_OTHER_SECTIONS, *STAGES):
             raise ConfigError(f"{path.name}: no stage {section!r}{did_you_mean(str(section), STAGES)}")
         if not isinstance(values, dict | None):
             raise ConfigError(f"{path.name}: section {section!r} should map names to values, got {values!r}")

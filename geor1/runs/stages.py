@@ -21,14 +21,17 @@ from typing import Any
 
 import filelock
 
-from geor1.runs.errors import ManifestError, RunLockedError
+from geor1.runs import jobs
+from geor1.runs.errors import RunLockedError
 from geor1.runs.files import atomic_write_text, disk_full_is_clear, require_free_disk, write_json
+from geor1.runs.finishing import finish_run
 from geor1.runs.keys import code_version, enclosing_run, fingerprint, run_key
 from geor1.runs.logs import announce, log_to
-from geor1.runs.manifest import check_products, list_products, read_manifest, write_manifest
-from geor1.runs.metrics import SUMMARY_FILE
+from geor1.runs.manifest import check_products, read_manifest
+from geor1.runs.processes import LAUNCH_FILE, TRAINING_STAGES, LaunchConfig, launch_config
 from geor1.runs.profiles import check_stage
 from geor1.runs.provenance import git_state, hardware, package_versions, peak_memory, reset_peak_memory
+from geor1.runs.stopping import clear_stop, stop_on_signals
 from geor1.runs.typed import field_defaults, to_plain
 
 RECORD_VARIABLE = "GEOR1_RUN_RECORD"  # the launcher's file, where run_stage writes which folder it works in
@@ -74,6 +77,7 @@ def run_stage(
     inputs: Mapping[str, Any],
     runs_dir: Path | str,
     *,
+    launch: LaunchConfig | None = None,
     min_free_bytes: int = MIN_FREE_BYTES,
     lock_timeout_s: float = LOCK_TIMEOUT_S,
 ) -> RunFolder:
@@ -87,6 +91,8 @@ def run_stage(
             It resumes by itself from what lies there, and may leave ``metrics_summary.json`` for the manifest.
         inputs: Paths (or lists, dicts of paths, or None) by argument name.
         runs_dir: Folder of all runs.
+        launch: Whether a training stage gets processes of its own (it then goes on if this one ends, and whoever asks
+            for the same run next follows it); None takes the profile's ``launch`` section.
         min_free_bytes: Do not begin with less than this free on the disk.
         lock_timeout_s: How long to wait for another process that runs the same key, in seconds.
 
@@ -97,8 +103,12 @@ def run_stage(
         ManifestError: A damaged manifest, a product changed after the run, or an input that is not finished.
         DiskFullError: Full disk; nothing half-written counts as finished.
         RunLockedError: Another process holds the key for longer than ``lock_timeout_s``.
+        RunStoppedError: A training run was asked to stop (:mod:`geor1.runs.stopping`), and has saved a checkpoint.
+        JobFailedError: Training in processes of its own failed.
     """
     stage = check_stage(stage)
+    if launch is None:
+        launch = launch_config(profile) if stage in TRAINING_STAGES else LaunchConfig()
     runs_dir = Path(runs_dir).resolve()
     inputs = {name: _as_paths(value) for name, value in inputs.items()}
     fingerprints = {name: fingerprint(value) for name, value in inputs.items()}
@@ -110,43 +120,65 @@ def run_stage(
             check_products(folder, manifest)
             announce(f"{stage}: finished before, taken from {_shown(folder)}")
             return RunFolder(folder, folder.name, manifest, cached=True)
+        if jobs.is_running(folder):
+            announce(f"{stage}: running already, followed from here ({_shown(folder)})")
+            with stop_on_signals(folder):
+                return RunFolder(folder, folder.name, jobs.follow(folder, stage, _steps(config)), cached=False)
         with disk_full_is_clear(folder):
             head = {"stage": stage, "profile": profile, "key": folder.name, **_parameters(config)}
             head["inputs"] = {name: _describe(inputs[name], fingerprints[name], runs_dir) for name in inputs}
-            return RunFolder(folder, folder.name, _execute(folder, head, config, function, inputs), cached=False)
+            manifest = _execute(folder, head, config, function, inputs, launch)
+            return RunFolder(folder, folder.name, manifest, cached=False)
 
 
 def _execute(
-    folder: Path, head: dict[str, Any], config: Any, function: Callable[..., Path], inputs: Mapping[str, Any]
+    folder: Path,
+    head: dict[str, Any],
+    config: Any,
+    function: Callable[..., Path],
+    inputs: Mapping[str, Any],
+    launch: LaunchConfig,
 ) -> dict[str, Any]:
-    """Call the stage and write the manifest; return it."""
+    """Call the stage, here or in processes of its own, and return the manifest."""
     attempts = _count_attempt(folder)
     write_json(folder / "config.json", {name: head[name] for name in ("stage", "profile", "parameters")})
+    clear_stop(folder)
     again = f" (attempt {attempts}, resuming from what is there)" if attempts > 1 else ""
     announce(f"{head['stage']}: running in {_shown(folder)}{again}")
-    started = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+    trains = head["stage"] in TRAINING_STAGES
+    if trains:
+        write_json(folder / LAUNCH_FILE, to_plain(launch))
+    content = {
+        **head,
+        **({"launch": to_plain(launch)} if trains else {}),
+        "code": {"version": code_version(head["stage"]), "git": git_state()},
+        "packages": package_versions(),
+        "seeds": {name: value for name, value in head["parameters"].items() if _SEED_NAME.search(name)},
+        "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "attempts": attempts,
+    }
+    with stop_on_signals(folder) if trains else contextlib.nullcontext():
+        if trains and launch.launched:
+            jobs.start(folder, content, config, function, inputs, launch)
+            return jobs.follow(folder, head["stage"], _steps(config))
+        return _call(folder, content, config, function, inputs)
+
+
+def _call(
+    folder: Path, content: dict[str, Any], config: Any, function: Callable[..., Path], inputs: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Call the stage in this process."""
     reset_peak_memory()
     clock = time.perf_counter()
     with log_to(folder):
-        product = Path(function(config, **inputs, run_dir=folder)).resolve()
+        product = Path(function(config, **inputs, run_dir=folder))
     wall_s = time.perf_counter() - clock
-    if not product.exists() or not product.is_relative_to(folder):
-        raise ManifestError(f"{head['stage']} returned {product}; expected an existing path in its run folder {folder}")
-    content = {
-        **head,
-        "product": product.relative_to(folder).as_posix(),
-        "products": list_products(folder),
-        "code": {"version": code_version(head["stage"]), "git": git_state()},
-        "packages": package_versions(),
-        "hardware": hardware(),
-        "seeds": {name: value for name, value in head["parameters"].items() if _SEED_NAME.search(name)},
-        "started": started,
-        "attempts": attempts,
-        "wall_s": float(wall_s),  # of the last attempt
-        "peak_memory_bytes": peak_memory(),
-        "metrics": _summary(folder),
-    }
-    return write_manifest(folder, content)
+    return finish_run(folder, content, product, wall_s=wall_s, peak_memory_bytes=peak_memory(), hardware=hardware())
+
+
+def _steps(config: Any) -> int | None:
+    """How many optimiser steps a config asks for, if it says so."""
+    return getattr(config, "steps", 0) or getattr(config, "max_steps", 0) or None
 
 
 @contextlib.contextmanager
@@ -209,19 +241,6 @@ def _count_attempt(folder: Path) -> int:
     line = json.dumps({"started": time.time(), "process": os.getpid()}) + "\n"
     atomic_write_text(path, before + line)
     return before.count("\n") + 1
-
-
-def _summary(folder: Path) -> dict[str, Any]:
-    path = folder / SUMMARY_FILE
-    if not path.exists():
-        return {}
-    try:
-        summary = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ManifestError(f"{path}: not JSON ({error}); the stage should write an object of figures") from error
-    if not isinstance(summary, dict):
-        raise ManifestError(f"{path}: expected an object of figures, got {type(summary).__name__}")
-    return summary
 
 
 def _record(stage: str, folder: Path) -> None:

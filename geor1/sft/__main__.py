@@ -1,10 +1,14 @@
-"""``python -m geor1.sft DATA RUN_DIR [--profile P]``: stage 02 alone, into a folder of your choice."""
+"""``python -m geor1.sft DATA RUN_DIR [--profile P]``: stage 02 alone, into a folder of your choice.
+
+With several processes: ``accelerate launch --multi_gpu --num_processes 8 -m geor1.sft DATA RUN_DIR``.
+"""
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
 
+from geor1.models.training import process_state
 from geor1.runs import configure
 from geor1.sft.config import SftConfig
 from geor1.sft.run import run_sft
@@ -19,7 +23,9 @@ def main() -> None:
     arguments = parser.parse_args()
     config = configure(SftConfig, "02_scaffold_sft", arguments.profile)
     arguments.run_dir.mkdir(parents=True, exist_ok=True)
-    print(run_sft(config, arguments.data, arguments.run_dir))
+    product = run_sft(config, arguments.data, arguments.run_dir)
+    if process_state().is_main_process:
+        print(product)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from geor1.models.loading import BASE_MODEL_PATH, load_model, load_processor, save_checkpoint
 from geor1.records import Scaffold
-from geor1.runs import announce, read_metrics
+from geor1.runs import ConfigError, announce, read_metrics
 from geor1.sft.config import SftConfig
 from geor1.sft.data import ScaffoldCollator, consumption_order, load_scaffolds, to_dataset
 
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 def run_sft(config: SftConfig, data: Path, run_dir: Path) -> Path:
     """Fine-tune on the scaffolds of a data folder; a killed run resumes from what lies in ``run_dir``.
+
+    Several processes (``accelerate launch -m geor1.sft …``) share the examples of a step out; the first one writes.
 
     Args:
         config: Parameters.
@@ -36,29 +38,34 @@ def run_sft(config: SftConfig, data: Path, run_dir: Path) -> Path:
         ImageReadError: An image that cannot be read.
         ModelLoadError: A base model that cannot be loaded.
     """
-    from geor1.models.training import PRODUCT_FOLDER, finish, labels_seen, prepare, resume_point
+    from geor1.models import training
 
     data, run_dir = Path(data), Path(run_dir)
-    prepare(run_dir, config.threads)
+    training.prepare(run_dir, config.threads)
     scaffolds = load_scaffolds(data, config.scaffolds, config.max_examples)
     steps = config.max_steps or max(1, math.ceil(len(scaffolds) * config.epochs / config.batch_size))
     order = consumption_order(scaffolds, config.batch_size, steps, config.seed)
     base = config.base_model or str(BASE_MODEL_PATH)
+    state = training.process_state()
     model, processor = load_model(base), load_processor(base)
     if config.freeze_vision:
         model.model.visual.requires_grad_(False)
-    resume = resume_point(run_dir)
-    if resume is not None:
+    resume = training.from_first_process(lambda: training.resume_point(run_dir))
+    if resume is not None and state.is_main_process:
         announce(f"02_scaffold_sft: resuming from {resume.name} of {steps} steps")
     trainer = build_trainer(config, model, processor, [scaffolds[index] for index in order], data, run_dir, steps)
     trainer.train(resume_from_checkpoint=None if resume is None else str(resume))
-    trained = trainer.accelerator.unwrap_model(trainer.model)
-    if config.lora:
-        trained = trained.merge_and_unload()
-    shutil.rmtree(run_dir / PRODUCT_FOLDER, ignore_errors=True)
-    product = save_checkpoint(trained.eval(), processor, run_dir / PRODUCT_FOLDER)
-    labels = count_labels([scaffolds[index] for index in sorted(set(order))], before=labels_seen(base))
-    finish(run_dir, labels, _summary(run_dir, len(order)))
+    product = run_dir / training.PRODUCT_FOLDER
+    weights = training.gathered_weights(trainer)
+    if state.is_main_process:
+        trained = trainer.accelerator.unwrap_model(trainer.model)
+        if config.lora:
+            trained = trained.merge_and_unload()
+        shutil.rmtree(product, ignore_errors=True)
+        save_checkpoint(trained.eval(), processor, product, weights)
+        labels = count_labels([scaffolds[index] for index in sorted(set(order))], before=training.labels_seen(base))
+        training.finish(run_dir, labels, _summary(run_dir, len(order)))
+    state.wait_for_everyone()
     return product
 
 
@@ -81,33 +88,20 @@ def build_trainer(
         data: Folder that their image paths are relative to.
         run_dir: The run folder.
         steps: Optimiser steps.
+
+    Raises:
+        ConfigError: The processes that train together cannot share the examples of a step out evenly.
     """
     from transformers import PrinterCallback
-    from trl import SFTConfig as TrlSftConfig
     from trl import SFTTrainer
 
-    from geor1.models.training import ResumingMixin, RunFolderCallback, lora_settings, trainer_settings
+    from geor1.models.training import ResumingMixin, RunFolderCallback, lora_settings, refuse_spread_adapters
 
     class ResumingSFTTrainer(ResumingMixin, SFTTrainer):
         pass
 
     score_labels_only_on_cpu()
-    settings = trainer_settings(
-        run_dir, seed=config.seed, learning_rate=config.learning_rate, steps=steps, save_steps=config.save_steps
-    )
-    arguments = TrlSftConfig(
-        **settings,
-        per_device_train_batch_size=config.passes_size,
-        gradient_accumulation_steps=config.batch_size // config.passes_size,
-        lr_scheduler_type="linear",
-        warmup_steps=min(config.warmup_steps, steps // 5),
-        weight_decay=config.weight_decay,
-        adam_beta2=config.adam_beta2,
-        max_grad_norm=config.max_grad_norm,
-        train_sampling_strategy="sequential",
-        completion_only_loss=True,
-        max_length=None,
-    )
+    arguments = trl_settings(config, run_dir, steps)
     trainer = ResumingSFTTrainer(
         model=model,
         args=arguments,
@@ -120,7 +114,62 @@ def build_trainer(
         peft_config=lora_settings(config.lora_rank, config.lora_alpha) if config.lora else None,
     )
     trainer.remove_callback(PrinterCallback)
+    refuse_spread_adapters(trainer)
     return trainer
+
+
+def trl_settings(config: SftConfig, run_dir: Path, steps: int) -> Any:
+    """Our parameters as TRL's ``SFTConfig``.
+
+    Args:
+        config: Parameters.
+        run_dir: The run folder.
+        steps: Optimiser steps.
+
+    Raises:
+        ConfigError: The processes that train together cannot share the examples of a step out evenly.
+    """
+    from trl import SFTConfig as TrlSftConfig
+
+    from geor1.models.training import process_state, trainer_settings
+
+    passes_size, passes = share_out(config, process_state().num_processes)
+    settings = trainer_settings(
+        run_dir, seed=config.seed, learning_rate=config.learning_rate, steps=steps, save_steps=config.save_steps
+    )
+    return TrlSftConfig(
+        **settings,
+        per_device_train_batch_size=passes_size,
+        gradient_accumulation_steps=passes,
+        lr_scheduler_type="linear",
+        warmup_steps=min(config.warmup_steps, steps // 5),
+        weight_decay=config.weight_decay,
+        adam_beta2=config.adam_beta2,
+        max_grad_norm=config.max_grad_norm,
+        train_sampling_strategy="sequential",
+        completion_only_loss=True,
+        max_length=None,
+    )
+
+
+def share_out(config: SftConfig, processes: int) -> tuple[int, int]:
+    """Return how many examples a process takes in a forward pass, and how many passes make a step.
+
+    Args:
+        config: Parameters.
+        processes: Processes that train together.
+
+    Raises:
+        ConfigError: ``batch_size`` is not shared out evenly.
+    """
+    share = config.batch_size // processes
+    size = config.micro_batch_size or share
+    if share * processes != config.batch_size or share % size:
+        raise ConfigError(
+            f"batch_size: expected a multiple of {processes} processes times micro_batch_size="
+            f"{config.micro_batch_size or 1}, got {config.batch_size}"
+        )
+    return size, share // size
 
 
 def score_labels_only_on_cpu() -> None:

@@ -1,0 +1,153 @@
+"""A finished run as a repository of the Hugging Face hub: a folder with a card made from the manifest, then its upload.
+
+What is uploaded is the product, the card, and where it comes from: ``training/`` holds manifest and metrics, without
+paths and addresses of the machine that made them. The data set of stage 01 becomes a data set, the checkpoints of 02
+and 03 become models.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+from geor1.runs.errors import ConfigError, ManifestError
+from geor1.runs.files import atomic_write_text, write_json
+from geor1.runs.manifest import check_products, read_manifest
+from geor1.runs.model_card import base_of, model_card
+
+SMALL_BASE_LICENCE = "apache-2.0"  # of this repository, whose package holds that base
+_REPO_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+_DATA_FOLDERS = ("images", "parquet")
+_DATA_FILES = ("README.md", "report.json")
+_PRIVATE = ("checkpoint_url", "vllm_server_url", "feature_store", "accelerate_config", "main_process_ip")
+
+
+class Hub(Protocol):
+    """What is used of ``huggingface_hub.HfApi``."""
+
+    def create_repo(self, repo_id: str, *, repo_type: str, private: bool, exist_ok: bool) -> Any:
+        """Make a repository."""
+
+    def upload_folder(self, *, repo_id: str, folder_path: str, repo_type: str, commit_message: str) -> Any:
+        """Upload a folder as one commit."""
+
+
+def prepare(run_dir: Path, repo_id: str, licence: str, folder: Path | None = None) -> tuple[Path, str]:
+    """Write the folder that would be uploaded.
+
+    Args:
+        run_dir: Finished run folder of stage 01, 02 or 03.
+        repo_id: ``owner/name`` on the hub.
+        licence: The hub's name of a licence, e.g. ``apache-2.0``; needed unless model or data are this package's own.
+        folder: Where to write, replaced if it is there; default ``runs/<profile>/hub/<stage>-<key>``. Large files are
+            linked, not copied, where the disk can.
+
+    Returns:
+        The folder, and ``model`` or ``dataset``.
+
+    Raises:
+        ConfigError: A stage that makes neither, a repository name of another form, or a licence that is not known.
+        ManifestError: The run is not finished, or its products were changed.
+    """
+    run_dir = run_dir.resolve()
+    if not _REPO_ID.fullmatch(repo_id):
+        raise ConfigError(f"{repo_id}: expected a repository as owner/name")
+    manifest = read_manifest(run_dir)
+    if manifest is None:
+        raise ManifestError(f"{run_dir}: no finished run (no manifest.json); geor1 where lists them")
+    check_products(run_dir, manifest)
+    kind = "dataset" if manifest["stage"] == "01_data_synthesis" else "model"
+    if kind == "model" and manifest["stage"] not in ("02_scaffold_sft", "03_grpo"):
+        raise ConfigError(f"{manifest['stage']}: expected a run of 01 (a data set), 02 or 03 (a model)")
+    folder = folder or run_dir.parents[1] / "hub" / f"{manifest['stage']}-{manifest['key']}"
+    card = _dataset_card(run_dir, licence) if kind == "dataset" else _card(run_dir, manifest, repo_id, licence)
+    shutil.rmtree(folder, ignore_errors=True)
+    for source, target in _files(run_dir, manifest, kind):
+        _link(source, folder / target)
+    training = folder / "training"
+    training.mkdir(parents=True)
+    write_json(training / "manifest.json", public(manifest))
+    if (run_dir / "metrics.jsonl").exists():
+        shutil.copy2(run_dir / "metrics.jsonl", training / "metrics.jsonl")
+    (folder / "README.md").unlink(missing_ok=True)  # a link: writing would change the run's own file
+    atomic_write_text(folder / "README.md", card)
+    return folder, kind
+
+
+def upload(folder: Path, kind: str, repo_id: str, hub: Hub, *, private: bool) -> Any:
+    """Upload a prepared folder as one commit.
+
+    Args:
+        folder: From :func:`prepare`.
+        kind: ``model`` or ``dataset``.
+        repo_id: ``owner/name``; made if it is not there.
+        hub: ``huggingface_hub.HfApi()``, which finds the token itself.
+        private: Whether a new repository is private.
+
+    Returns:
+        What the hub says of the commit.
+    """
+    key = json.loads((folder / "training" / "manifest.json").read_text(encoding="utf-8"))["key"]
+    hub.create_repo(repo_id, repo_type=kind, private=private, exist_ok=True)
+    return hub.upload_folder(
+        repo_id=repo_id, folder_path=str(folder), repo_type=kind, commit_message=f"geor1 run {key}"
+    )
+
+
+def public(value: Any) -> Any:
+    """Return a manifest without what concerns nobody else: absolute paths keep their last name, addresses go.
+
+    >>> public({"base_model": "/disk/me/base", "vllm_server_url": "http://node7:8000", "path": "smoke/02/k"})
+    {'base_model': 'base', 'vllm_server_url': '', 'path': 'smoke/02/k'}
+    """
+    if isinstance(value, Mapping):
+        return {name: "" if name in _PRIVATE and item else public(item) for name, item in value.items()
+                if name not in ("uploads", "checksum")}  # fmt: skip
+    if isinstance(value, list):
+        return [public(item) for item in value]
+    return Path(value).name if isinstance(value, str) and Path(value).is_absolute() else value
+
+
+def _card(run_dir: Path, manifest: Mapping[str, Any], repo_id: str, licence: str) -> str:
+    words, _ = base_of(run_dir, manifest)
+    if not licence and "that geor1 ships" in words:
+        licence = SMALL_BASE_LICENCE
+    if not licence:
+        raise ConfigError(f"--licence: needed, since the model derives from another: {words}; its page names it")
+    return model_card(run_dir, {**manifest, "parameters": public(manifest["parameters"])}, repo_id, licence)
+
+
+def _dataset_card(run_dir: Path, licence: str) -> str:
+    text = (run_dir / "README.md").read_text(encoding="utf-8")
+    if "\nlicense: other\n" not in text:
+        return text
+    if not licence:
+        raise ConfigError("--licence: needed, since the images are others'; publish only what you may, under its terms")
+    return re.sub(r"\nlicense: other\n(license_name: .*\n)?", f"\nlicense: {licence}\n", text, count=1)
+
+
+def _files(run_dir: Path, manifest: Mapping[str, Any], kind: str) -> Iterator[tuple[Path, str]]:
+    """Yield the files of the product with their names in the repository."""
+    if kind == "model":
+        product = run_dir / manifest["product"]
+        yield from ((path, path.relative_to(product).as_posix()) for path in product.rglob("*") if path.is_file())
+        return
+    for path in run_dir.rglob("*"):
+        name = path.relative_to(run_dir).as_posix()
+        first, _, rest = name.partition("/")
+        of_data = first in _DATA_FOLDERS if rest else name in _DATA_FILES or path.suffix == ".jsonl"
+        if of_data and path.is_file() and name not in ("attempts.jsonl", "metrics.jsonl"):
+            yield path, name
+
+
+def _link(source: Path, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        os.link(source, target)
+    except OSError:  # another disk, or one without links
+        shutil.copy2(source, target)
