@@ -27,7 +27,9 @@ from geor1.runs.notebook import check_given, notebook_declarations
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-DOCUMENTS = ("README.md", "CONTRIBUTING.md", "papers/README.md", "papers/geo-r1.md", "papers/LOG.md")
+DOCUMENTS = (
+    "README.md", "CONTRIBUTING.md", "papers/README.md", "papers/geo-r1.md", "papers/full-size.md", "papers/LOG.md",
+)  # fmt: skip
 
 
 def blocks(language: str) -> list[str]:
