@@ -232,11 +232,13 @@
     /* ---- keys ---- */
     setUpKeys() {
       document.addEventListener("keydown", (event) => {
-        const typing = event.target.closest?.("input, select, textarea, dialog, [role=tab]"), onMap = event.target.closest?.(".leaflet-container");
+        const on = (selector) => Boolean(event.target.closest?.(selector));
+        const typing = on("input[type=search], input[type=text], select, textarea, dialog");
         if (event.ctrlKey || event.metaKey || event.altKey) return;
         if (event.key === "Escape") { if (!document.querySelector("dialog[open]")) this.state.set({ selected: -1 }); return; }
         if (typing) return;
-        const arrows = !onMap && !event.target.closest?.("table"), step = { j: 1, k: -1, ...(arrows ? { ArrowDown: 1, ArrowUp: -1 } : {}) }[event.key];
+        const arrows = !on(".leaflet-container, table, input, [role=tab]"); // they have their own use there
+        const step = { j: 1, k: -1, ...(arrows ? { ArrowDown: 1, ArrowUp: -1 } : {}) }[event.key];
         if (step) geor1.step(this.data, this.state, step);
         else if (event.key === "/") document.querySelector("#geor1-dock input[type=search]")?.focus();
         else if (event.key === "?") this.help();
