@@ -232,7 +232,7 @@ def write_page(
         f"default-src 'none'; script-src {hashes}; style-src 'unsafe-inline'; img-src data:; "
         "base-uri 'none'; form-action 'none'"
     )
-    layout = "html, body { height: 100%; } body { display: block; } main { height: 100%; display: flex; "
+    layout = "html, body { height: 100% !important; } body { display: block; } main { height: 100%; display: flex; "
     layout += "flex-direction: column; }"
     style = "\n".join([*(asset(name) for name in STYLES), layout])
     path.write_text(

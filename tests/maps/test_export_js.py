@@ -222,10 +222,28 @@ def test_two_slices_of_one_name_stay_apart(opened):
 def test_many_rows_are_written_in_reasonable_time(opened):
     page = opened([row(item=f"photo-{k}", text="word " * 200, guess=(k % 80, k % 170)) for k in range(5000)])
     milliseconds = page.evaluate(
-        "() => { const start = performance.now(); geor1.csv(data, state.shown); geor1.geojson(data, state.shown);"
-        " return performance.now() - start; }"
+        "() => { const start = performance.now(), { shown } = state; [...geor1.csv(data, shown)];"
+        " [...geor1.geojson(data, shown)]; return performance.now() - start; }"
     )
     print(f"CSV and GeoJSON of 5,000 rows: {milliseconds:.0f} ms")
     assert milliseconds < 5000
     assert len(records(page)) == 5000
     until(page, "document.querySelector('.export-note').textContent.startsWith('5,000 samples')")
+
+
+def test_the_page_stays_usable_while_a_file_is_written(opened):
+    page = opened([row(item=f"photo-{k}", text="word " * 200, guess=(k % 80, k % 170)) for k in range(5000)])
+    page.evaluate(
+        "() => { window.longest = 0; window.waits = 0; let last = performance.now(); const tick = () => {"
+        " const now = performance.now(); longest = Math.max(longest, now - last); last = now; waits++;"
+        " if (!window.done) setTimeout(tick, 0); }; tick(); }"
+    )
+    with page.expect_download() as caught:
+        page.click("button:text-is('GeoJSON')")
+        page.evaluate("state.set({ search: 'photo-1' })")  # a filter meanwhile does not reach the file
+    collection = json.loads(caught.value.path().read_text(encoding="utf-8"))
+    page.evaluate("window.done = true")
+    assert collection["geor1"]["samples"] == 5000 and len(collection["features"]) == 15_000
+    assert page.evaluate("waits") > 10 and page.evaluate("longest") < 500
+    until(page, "document.querySelector('.export-note').textContent.startsWith('5,000 samples')")
+    assert page.is_enabled("button:text-is('CSV')")

@@ -2,6 +2,7 @@
 /* The filtered rows as files: CSV (RFC 4180) and GeoJSON (RFC 7946), in the table's order. */
 (function () {
   const KEEP_MS = 60000; // a download may ask where to save first
+  const SLICE_MS = 12, TELL_MS = 500, PIECE_CHARACTERS = 1 << 20;
 
   /* The shortest decimal that reads back as the same 32-bit float: 121.47001, not 121.47000885. */
   geor1.decimal = function (value) {
@@ -50,12 +51,11 @@
     return /[",\r\n]/.test(text) ? '"' + text.replaceAll('"', '""') + '"' : text;
   }
 
-  /* Pieces of a CSV file: a header, then a line a row, ended by CR LF. */
-  geor1.csv = function (data, rows) {
+  /* Pieces of a CSV file, one after the other: a header, then a line a row, ended by CR LF. */
+  geor1.csv = function* (data, rows) {
     const columns = [...geor1.exportColumns(data), ["completion", (i) => data.text(i)]];
-    const pieces = [columns.map(([name]) => cell(name)).join(",") + "\r\n"];
-    for (const i of rows) pieces.push(columns.map(([, value]) => cell(value(i))).join(",") + "\r\n");
-    return pieces;
+    yield columns.map(([name]) => cell(name)).join(",") + "\r\n";
+    for (const i of rows) yield columns.map(([, value]) => cell(value(i))).join(",") + "\r\n";
   };
 
   /* Longitude first. A line of one piece is a LineString, one cut at the antimeridian a MultiLineString. */
@@ -71,28 +71,52 @@
 
   const rounded = (degrees) => Math.round(degrees * 1e6) / 1e6;
 
-  /* Pieces of a FeatureCollection: a point for the truth, one for the prediction, the arc between; equal properties but for `role`. */
-  geor1.geojson = function (data, rows) {
-    const columns = geor1.exportColumns(data), pieces = [];
-    let without = 0;
+  /* Samples that GeoJSON has no place for. */
+  geor1.unplaced = (data, rows) => rows.reduce((count, i) => count + !(data.hasTruth(i) || data.hasGuess(i)), 0);
+
+  /* Pieces of a FeatureCollection, the first its head, then one a row: a point for the truth, one for the prediction, the
+     arc between; equal properties but for `role`. */
+  geor1.geojson = function* (data, rows) {
+    const columns = geor1.exportColumns(data);
+    const note = { title: data.header.title, samples: rows.length, samples_without_position: geor1.unplaced(data, rows) };
+    let first = true;
+    yield '{"type":"FeatureCollection","geor1":' + JSON.stringify(note) + ',"features":[\n';
     for (const i of rows) {
       const truth = data.hasTruth(i), answered = data.hasGuess(i), geometries = [];
       const point = (lat, lon) => ({ type: "Point", coordinates: [geor1.decimal(data.col[lon][i]), geor1.decimal(data.col[lat][i])] });
       if (truth) geometries.push(["truth", point("tlat", "tlon")]);
       if (answered) geometries.push(["prediction", point("plat", "plon")]);
       if (truth && answered) geometries.push(["arc", arc(data, i)]);
-      if (!geometries.length) { without++; continue; }
       const properties = JSON.stringify(Object.fromEntries(columns.map(([name, value]) => [name, value(i)]))).slice(1);
-      for (const [role, geometry] of geometries)
-        pieces.push((pieces.length ? ",\n" : "") + '{"type":"Feature","geometry":' + JSON.stringify(geometry)
-          + ',"properties":{"role":"' + role + '",' + properties + "}");
+      let piece = "";
+      for (const [role, geometry] of geometries) {
+        piece += (first ? "" : ",\n") + '{"type":"Feature","geometry":' + JSON.stringify(geometry)
+          + ',"properties":{"role":"' + role + '",' + properties + "}";
+        first = false;
+      }
+      yield piece;
     }
-    const note = JSON.stringify({ title: data.header.title, samples: rows.length, samples_without_position: without });
-    return { pieces: ['{"type":"FeatureCollection","geor1":' + note + ',"features":[\n', ...pieces, "\n]}\n"], without };
+    yield "\n]}\n";
   };
 
-  function save(pieces, type, name) {
-    const address = URL.createObjectURL(new Blob(pieces, { type })), link = geor1.element("a");
+  /* All pieces as a Blob, written in slices between which the page stays usable; `told` hears how many there are. */
+  geor1.written = async function (pieces, type, told) {
+    const parts = [];
+    let text = "", count = 0, end = performance.now() + SLICE_MS;
+    for (const piece of pieces) {
+      text += piece;
+      count++;
+      if (text.length >= PIECE_CHARACTERS) { parts.push(new Blob([text])); text = ""; }
+      if (performance.now() < end) continue;
+      told(count);
+      await new Promise((done) => setTimeout(done, 0));
+      end = performance.now() + SLICE_MS;
+    }
+    return new Blob([...parts, text], { type });
+  };
+
+  function save(blob, name) {
+    const address = URL.createObjectURL(blob), link = geor1.element("a");
     link.href = address;
     link.download = name;
     link.click();
@@ -106,29 +130,46 @@
     const listed = () => geor1.inOrder(data, state.shown, state.get("sort"), state.get("descending"));
     const samples = (n) => geor1.number(n) + (n === 1 ? " sample" : " samples");
     note.setAttribute("aria-live", "polite");
+    let busy = false;
 
-    function csv() {
+    /* The rows as they are now, whatever is filtered while they are written. */
+    async function write(make, type, ending, said) {
       const rows = listed();
-      save(geor1.csv(data, rows), "text/csv;charset=utf-8", stem + ".csv");
-      note.textContent = samples(rows.length)
-        + " written. Text that begins like a formula has an apostrophe before it, or spreadsheets would run it.";
+      let heard = 0;
+      busy = true;
+      enable();
+      try {
+        const blob = await geor1.written(make(data, rows), type, (count) => {
+          if (performance.now() < heard + TELL_MS) return; // a live region that speaks at every slice tells nothing
+          heard = performance.now();
+          note.textContent = "writing: " + geor1.number(Math.min(count, rows.length)) + " of " + samples(rows.length);
+        });
+        save(blob, stem + ending);
+        note.textContent = said(rows);
+      } finally {
+        busy = false;
+        enable();
+      }
     }
 
-    function geojson() {
-      const rows = listed(), { pieces, without } = geor1.geojson(data, rows);
-      save(pieces, "application/geo+json", stem + ".geojson");
-      note.textContent = samples(rows.length - without) + " written (completions are in the CSV)"
+    const csv = () => write(geor1.csv, "text/csv;charset=utf-8", ".csv", (rows) => samples(rows.length)
+      + " written. Text that begins like a formula has an apostrophe before it, or spreadsheets would run it.");
+
+    const geojson = () => write(geor1.geojson, "application/geo+json", ".geojson", (rows) => {
+      const without = geor1.unplaced(data, rows);
+      return samples(rows.length - without) + " written (completions are in the CSV)"
         + (without ? "; " + geor1.number(without) + " without any position left out." : ".");
-    }
+    });
 
     const buttons = [geor1.button("", "CSV", csv), geor1.button("", "GeoJSON", geojson)];
+    function enable() { for (const button of buttons) button.disabled = busy || !state.shown.length; }
     bar.append("Samples shown: ", ...buttons);
     root.append(bar, note);
     return {
       update(changed) {
         if (!changed.has("rows")) return;
-        note.textContent = "";
-        for (const button of buttons) button.disabled = !state.shown.length;
+        if (!busy) note.textContent = "";
+        enable();
       },
     };
   };
