@@ -19,6 +19,7 @@ from playwright.sync_api import Browser, sync_playwright
 
 from geor1.maps.blob import Blob, unpack
 from geor1.maps.chromium import find_chromium, launch
+from geor1.maps.inspector import build_map, save_map
 from geor1.records import Prediction
 
 sys.path.insert(0, str(Path(__file__).parent))  # for component_page, whatever the import mode
@@ -180,6 +181,28 @@ def pictures(tmp_path) -> Path:
         image = Image.new("RGB", size, (40 * index, 255 - 40 * index, 90))
         image.save(folder / "images" / f"{name}.png", exif=exif if name == "g" else b"")
     return folder
+
+
+@pytest.fixture
+def opened(tmp_path, outlines, open_page):
+    """Build, save and open a page of predictions; wait until it has drawn."""
+
+    def run(predictions, *, width=1280, height=800, dark=False, fragment="", **options):
+        path = save_map(build_map(list(predictions), outlines=outlines, **options), tmp_path / "map.html")
+        page = open_page(path, width=width, height=height, dark=dark, fragment=fragment)
+        page.wait_for_selector('#geor1-status[data-ready="true"]')
+        return page
+
+    return run
+
+
+@pytest.fixture
+def mixed(geolocation, pairing):
+    """Three far, four near and one unusable geolocation of two models, and three pairing samples."""
+    far = [geolocation(item_id=f"f{i}", guess=(-10.0, -160.0)) for i in range(3)]
+    near = [geolocation(item_id=f"n{i}", guess=(10.0, 20.5), model="base") for i in range(4)]
+    pairs = [pairing("A", "B"), pairing("B", "B"), pairing("C", "C", condition="blind")]
+    return [*far, *near, geolocation(item_id="u", guess=None), *pairs]
 
 
 # --- parts of the page on made-up columns ----------------------------------------------------------------------------

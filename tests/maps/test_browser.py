@@ -14,19 +14,6 @@ from geor1.records import Prediction
 READY = '#geor1-status[data-ready="true"]'
 
 
-@pytest.fixture
-def opened(tmp_path, outlines, open_page):
-    """Build, save and open a page of predictions; wait until it has drawn."""
-
-    def run(predictions, *, width=1280, height=800, dark=False, fragment="", **options):
-        path = save_map(build_map(list(predictions), outlines=outlines, **options), tmp_path / "map.html")
-        page = open_page(path, width=width, height=height, dark=dark, fragment=fragment)
-        page.wait_for_selector(READY)
-        return page
-
-    return run
-
-
 def counts(page) -> tuple[int, int, int]:
     """Drawn, visible and all samples, as the page says."""
     return tuple(int(page.get_attribute("#geor1-status", f"data-{name}")) for name in ("drawn", "visible", "total"))
@@ -34,15 +21,6 @@ def counts(page) -> tuple[int, int, int]:
 
 def shown(page) -> list[int]:
     return page.evaluate("[...geor1.state.shown]")
-
-
-@pytest.fixture
-def mixed(geolocation, pairing):
-    """Three far, four near and one unusable geolocation of two models, and three pairing samples."""
-    far = [geolocation(item_id=f"f{i}", guess=(-10.0, -160.0)) for i in range(3)]
-    near = [geolocation(item_id=f"n{i}", guess=(10.0, 20.5), model="base") for i in range(4)]
-    pairs = [pairing("A", "B"), pairing("B", "B"), pairing("C", "C", condition="blind")]
-    return [*far, *near, geolocation(item_id="u", guess=None), *pairs]
 
 
 def test_the_page_says_what_it_drew_and_asks_nobody(opened, geolocation, pairing, pictures):
@@ -218,6 +196,8 @@ def test_a_phone_s_width_and_print(opened, mixed):
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     boxes = {name: page.locator(name).bounding_box() for name in (".folium-map", "#geor1-panel", "#geor1-dock")}
     assert boxes[".folium-map"]["y"] < boxes["#geor1-panel"]["y"] < boxes["#geor1-dock"]["y"]
+    panel = "(({ scrollHeight, clientHeight }) => scrollHeight - clientHeight)(document.getElementById('geor1-panel'))"
+    assert page.evaluate(panel) == 0  # all of the filters, not a slit of them
     page.evaluate("geor1.state.set({selected: 0})")
     card = page.locator("#geor1-card").bounding_box()
     assert card["x"] == 0 and card["width"] == 390 and card["y"] + card["height"] == 800

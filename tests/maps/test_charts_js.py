@@ -43,13 +43,14 @@ def test_errors_a_model_equal_those_of_python(component_page, made_up):
     assert page.errors == []
 
 
-def test_two_figures_with_names_axes_and_all_curves(component_page, made_up):
+def test_figures_with_names_axes_and_all_curves(component_page, made_up):
     columns, tables, header = made_up()
     page = component_page(columns, tables, header)
     labels = "nodes => nodes.map((node) => node.getAttribute('aria-label'))"
     names = page.eval_on_selector_all("#charts .charts-figure", labels)
-    assert len(names) == 2 and "base: n 390" in names[0]
+    assert len(names) == 3 and "base: n 390" in names[0] and names[2].startswith("Mean reward a term. accuracy, base: ")
     assert all(f"{model}:" in name for name in names for model in tables["model"])
+    assert "intervals are too narrow" not in page.inner_text("#charts")  # one answer a model and question
     curves = "nodes => nodes.map((node) => [node.getAttribute('stroke-dasharray'), getComputedStyle(node).stroke])"
     drawn = page.eval_on_selector_all("#charts .charts-figure:nth-of-type(2) .charts-curve", curves)
     assert len({dash for dash, _ in drawn}) == len({colour for _, colour in drawn}) == 3  # told apart twice over
@@ -57,6 +58,25 @@ def test_two_figures_with_names_axes_and_all_curves(component_page, made_up):
     assert "error (km, logarithmic)" in text and "n" in text and "2,500" in text and "without an answer stays" in text
     legend = page.locator("#charts .charts-legend td:nth-child(2)").all_inner_texts()
     assert legend == ["390", "390", "382"]
+
+
+def test_several_samples_of_a_question_are_said(component_page, made_up):
+    columns, tables, header = made_up()
+    columns["sample"] = ("u16", columns["item"][1] % 2)
+    columns["item"] = ("u32", columns["item"][1] // 2)  # each question twice
+    page = component_page(columns, tables, header)
+    assert "Several answers of a model to one question" in page.inner_text("#charts")
+    page.evaluate("geor1.state.set({compare: [0, 1], tab: 'compare'})")
+    assert "too narrow, p too small" in page.inner_text("#compare")
+
+
+def test_an_interval_between_infinities(component_page, made_up):
+    page = component_page(*made_up())
+    told = "(low, high) => geor1.interval(low, high, geor1.distance)"
+    found = page.evaluate(
+        f"[[Infinity, Infinity], [80, Infinity], [12, 80], [NaN, NaN]].map((ends) => ({told})(...ends))"
+    )
+    assert found == ["∞ (no answer)", "80 km to ∞ (no answer)", "12–80 km", "no interval: too few"]
 
 
 def test_histogram_counts_every_answer_once(component_page, made_up):

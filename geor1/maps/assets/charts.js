@@ -26,22 +26,13 @@
     return cell;
   };
 
-  /* "12–80 km", "80 km to ∞ (no answer)", or why there is no interval. */
+  /* "12–80 km", "80 km to ∞ (no answer)", "∞ (no answer)", or why there is no interval. */
   geor1.interval = function (low, high, show) {
     if (Number.isNaN(low) || Number.isNaN(high)) return "no interval: too few";
     const first = show(low), last = show(high), unit = (text) => text.slice(text.lastIndexOf(" "));
-    return unit(first) === unit(last) ? first.slice(0, -unit(first).length) + "–" + last : first + " to " + last;
+    if (low === Infinity) return last;
+    return high < Infinity && unit(first) === unit(last) ? first.slice(0, -unit(first).length) + "–" + last : first + " to " + last;
   };
-
-  /* The rows drawn: those in the window; in a comparison also their partners under the other model. */
-  function drawnRows(state) {
-    const rows = state.inWindow;
-    if (!state.get("compare")) return rows;
-    const both = new Uint32Array(2 * rows.length);
-    both.set(rows);
-    for (let r = 0; r < rows.length; r++) both[rows.length + r] = state.partner[rows[r]];
-    return both;
-  }
 
   function coloured(node, data, model) {
     node.style.setProperty("--model", data.header.model_colours[model]);
@@ -219,9 +210,10 @@
     const head = ["model", "n", "no answer", "median error (95 % interval)", `within ${number(threshold)} km (95 % interval)`];
     const lines = summary.map((s) => [s.model, s.name, number(s.n), counted(s.misses, s.n),
       estimate(s.median, s.low, s.high, geor1.distance), estimate(s.within / s.n, s.withinLow, s.withinHigh, percent)]);
+    const notes = ["A sample without an answer stays in the denominator.", geor1.dependenceNote(data, rows, false)];
+    if (unplaced) notes.push(`Left out: ${number(unplaced)} whose true place is unknown.`);
     return [histogram(data, summary, each, height, threshold), cumulative(data, summary, each, height, threshold),
-      legend(data, head, lines), element("p", "charts-note", "A sample without an answer stays in the denominator."
-        + (unplaced ? ` Left out: ${number(unplaced)} whose true place is unknown.` : ""))];
+      legend(data, head, lines), ...rewardChart(data, rows, each), element("p", "charts-note", notes.filter(Boolean).join(" "))];
   }
 
   function rewardChart(data, rows, width) {
@@ -247,11 +239,9 @@
       reference: { value: chance, label: `chance ${percent(chance)}` } });
     const table = legend(data, ["model", "n", "right (95 % interval)", "unusable"], models.map((s) => [s.model, s.name,
       number(s.n), estimate(s.share, s.low, s.high, percent), counted(s.unusable, s.n)]), true);
-    const notes = ["An unusable answer counts as not right."];
+    const notes = ["An unusable answer counts as not right.", geor1.dependenceNote(data, rows, false)];
     if (!known) notes.push("No chance line: the number of candidates is not known for every question.");
-    if (state.get("rotation") < 0)
-      notes.push("Rotations of a question count as questions of their own, so the intervals are too narrow.");
-    return [figure, ...rewardChart(data, rows, each), table, element("p", "charts-note", notes.join(" "))];
+    return [figure, ...rewardChart(data, rows, each), table, element("p", "charts-note", notes.filter(Boolean).join(" "))];
   }
 
   /* Draw when there is room and something changed; a hidden root has no width, and is drawn when it gets one. */
@@ -279,7 +269,7 @@
     root.classList.add("charts");
     root.append(figures);
     const refresh = geor1.whenVisible(figures, (width) => {
-      const rows = drawnRows(state);
+      const rows = geor1.bothSides(state, state.inWindow);
       figures.replaceChildren(...(state.get("task") === 0 ? geolocationCharts : pairingCharts)(data, rows, state, width));
     });
     const keys = ["rows", "window", "task", "rotation", "threshold", "compare"];

@@ -131,8 +131,9 @@
     }
 
     function describe() {
-      const list = element("ul", "choropleth-classes"), pair = state.get("compare");
-      const of = pair ? " of " + data.tables.model[pair[0]] : "";
+      const list = element("ul", "choropleth-classes"), pair = state.get("compare"), pooled = new Set();
+      for (const i of state.shown) pooled.add(data.col.model[i]);
+      const of = pair ? " of " + data.tables.model[pair[0]] : pooled.size > 1 ? `, ${pooled.size} models together` : "";
       classLabels(data, measure()).forEach((label, k) => {
         const item = element("li"), swatch = element("span", "choropleth-swatch");
         swatch.style.background = `var(--choropleth-${k})`;
@@ -147,6 +148,8 @@
       legend.replaceChildren(element("h3", "", `Countries by ${title()}${of}`), list);
       if (absent)
         legend.append(element("p", "choropleth-note", `${geor1.number(absent)} without an outline on this map: see the table.`));
+      const dependence = geor1.dependenceNote(data, state.shown, true);
+      if (dependence) legend.append(element("p", "choropleth-note", dependence));
       legend.append(table(opened));
     }
 

@@ -237,7 +237,7 @@
     const success = geolocation ? `within ${number(state.get("threshold"))} km` : "right";
     const share = (count) => `${percent(n ? count / n : NaN)} (${geor1.interval(...stats.wilson(count, n), geor1.percent)})`;
     const middle = (m) => `${geor1.distance(m.median)} (${geor1.interval(m.low, m.high, geor1.distance)})`;
-    table.append(element("caption", "", `n = ${number(n)} questions put to both; 95 % intervals`));
+    table.append(element("caption", "", `n = ${number(n)} pairs of answers to the same question; 95 % intervals`));
     table.append(line(`sign test, ${number(won)} to ${number(lost)}`, geor1.pValue(result.sign)));
     if (geolocation)
       table.append(line(`A ${a}: median error`, middle(result.medianA)), line(`B ${b}: median error`, middle(result.medianB)));
@@ -249,8 +249,9 @@
     const notes = ["Without a counterpart, before other filters: "
       + `${number(alone.onlyA)} answers of ${a}, ${number(alone.onlyB)} of ${b}.`];
     if (geolocation) notes.push("No answer loses to any answer; less than 1 m apart is a tie.");
-    if (state.get("rotation") < 0)
-      notes.push("Rotations of a question count as questions of their own: the intervals are too narrow, p too small.");
+    if (state.inWindow.length < n) notes.push("Whatever the map's window shows.");
+    const dependence = geor1.dependenceNote(data, state.shown, false);
+    if (dependence) notes.push(dependence.replace("too narrow.", "too narrow, p too small."));
     return [table, element("p", "compare-note", notes.join(" "))];
   }
 

@@ -22,30 +22,25 @@
     const table = geor1.element("table", "models"), note = geor1.element("p", "soft");
     root.append(table, note);
 
-    function figures(model) {
-      const of = [], pair = state.get("compare");
-      if (pair) { if (pair.includes(model)) for (const i of state.inWindow) of.push(model === pair[0] ? i : state.partner[i]); }
-      else for (const i of state.anyModel) if (data.col.model[i] === model && state.inside(i)) of.push(i);
-      if (state.get("task") === 1) {
-        const right = of.reduce((sum, i) => sum + (data.outcome(i) === "right"), 0), ci = geor1.stats.wilson(right, of.length);
-        return { n: of.length, cells: [of.length ? geor1.percent(right / of.length) : "–"],
-          title: of.length ? "right: 95 % interval " + geor1.percent(ci[0]) + " to " + geor1.percent(ci[1]) : "" };
-      }
-      const errors = Float64Array.from(of.filter((i) => data.hasTruth(i)), (i) => (isNaN(data.col.km[i]) ? Infinity : data.col.km[i])).sort();
-      const n = errors.length, within = (km) => { let k = 0; while (k < n && errors[k] <= km) k++; return k; };
-      const half = n >> 1, median = !n ? null : n % 2 ? errors[half] : (errors[half - 1] + errors[half]) / 2;
-      const limit = state.get("threshold"), k = within(limit), ci = geor1.stats.wilson(k, n);
-      return { n, cells: [n ? geor1.kilometres(median) : "–", n ? geor1.percent(k / n) : "–"],
-        title: n ? "within " + limit + " km: 95 % interval " + geor1.percent(ci[0]) + " to " + geor1.percent(ci[1]) : "" };
+    /* Model -> {n, cells, title}, of models with rows. */
+    function figures() {
+      const rows = state.get("compare") ? geor1.bothSides(state, state.inWindow) : state.anyModel.filter((i) => state.inside(i));
+      const limit = state.get("threshold"), { percent } = geor1, interval = (low, high) => ": 95 % interval " + geor1.interval(low, high, percent);
+      const found = state.get("task") === 1
+        ? geor1.pairingSummary(data, rows).models.map((s) => [s, [percent(s.share)], "right" + interval(s.low, s.high)])
+        : geor1.errorSummary(data, rows, limit).map((s) => [s, [geor1.distance(s.median), percent(s.within / s.n)],
+          "within " + geor1.number(limit) + " km" + interval(s.withinLow, s.withinHigh)]);
+      return new Map(found.map(([{ model, n }, cells, title]) => [model, { n, cells, title }]));
     }
 
     function update(changed) {
       if (!(changed.has("rows") || changed.has("window") || changed.has("threshold") || changed.has("compare"))) return;
       const heads = state.get("task") === 1 ? ["model", "n", "right"] : ["model", "n", "median", "≤ " + geor1.number(state.get("threshold")) + " km"];
       const head = geor1.element("tr"), facet = state.facet("model"), key = "facet:model", off = state.get("compare") !== null;
+      const found = figures(), nothing = { n: 0, cells: heads.slice(2).map(() => "–"), title: "" };
       head.append(...heads.map((text) => geor1.element("th", "", text)));
       const rows = facet.values.map((name, model) => {
-        const { n, cells, title } = figures(model), row = geor1.element("tr"), first = geor1.element("td"), label = geor1.element("label");
+        const { n, cells, title } = found.get(model) ?? nothing, row = geor1.element("tr"), first = geor1.element("td"), label = geor1.element("label");
         if (!n && facet.values.length > 8 && !facet.counts[model]) return null;
         const box = checkbox(!state.get(key).has(model), (shown) => state.set({ [key]: toggled(state.get(key), model, shown) }));
         const dot = geor1.element("span", "dot");
@@ -61,7 +56,8 @@
       const focused = table.contains(document.activeElement) ? [...table.querySelectorAll("input")].indexOf(document.activeElement) : -1;
       table.replaceChildren(head, ...rows);
       if (focused >= 0) table.querySelectorAll("input")[focused]?.focus();
-      note.textContent = state.get("task") === 1 ? "An unusable answer counts as wrong." : "An unusable answer counts, at an infinite distance.";
+      const cut = state.inWindow.length < state.shown.length ? "Of what lies in the map's window. " : "";
+      note.textContent = cut + (state.get("task") === 1 ? "An unusable answer counts as wrong." : "An unusable answer counts, at an infinite distance.");
     }
     return { update };
   };
@@ -133,7 +129,9 @@
           line.append(canvas, entry.label);
           return line;
         }));
-        if (state.get("view") === "heat") root.replaceChildren(geor1.element("span", "soft", "Number of samples by true place: few (pale) to many."));
+        if (state.get("view") === "points" && (state.get("task") === 1 || state.get("compare")))
+          root.append(geor1.element("span", "soft", "Samples of one place lie spread around it."));
+        if (state.get("view") === "heat") root.replaceChildren(geor1.element("span", "soft", "Number of samples by true place: faint few, strong many."));
       },
     };
   };

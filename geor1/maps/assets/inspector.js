@@ -30,7 +30,6 @@
       this.setUpTheme();
       this.setUpMap();
       this.layer = new geor1.SampleLayer(data, state);
-      this.layer.recolour();
       const choropleth = geor1.makeChoropleth(map, data, state);
       this.parts = [
         geor1.makeModels(byId("models"), data, state), geor1.makeLegend(byId("legend"), data, state, this.layer, choropleth),
@@ -44,12 +43,14 @@
     begin() {
       this.setUpControls();
       this.setUpKeys();
+      this.layer.recolour(); // by the state as the address left it
       this.layer.addTo(this.map);
       this.state.on((changed) => this.follow(changed));
       this.follow(new Set([...Object.keys(this.state.values), "rows", "window"]));
       this.map.on("moveend", () => this.readWindow());
       geor1.onResize(this.map.getContainer(), () => this.map.invalidateSize({ animate: false }));
       window.addEventListener("error", () => this.report());
+      geor1.onPaper.listen((begins) => this.print(begins));
     }
 
     /* ---- map ---- */
@@ -68,6 +69,7 @@
       this.home = map.getZoom();
       map.on("click", (event) => this.click(event));
       map.on("mousemove", (event) => {
+        if (map.dragging.moving()) return;
         const { rows, cluster } = this.layer.pick(event.containerPoint, 7);
         map.getContainer().classList.toggle("picking", Boolean(rows.length || cluster));
       });
@@ -100,10 +102,40 @@
     /* The window counts as the whole world while all of it can be seen. Moves that the page makes to show a sample leave
        the lists as they are: the reader steps through them. */
     readWindow() {
+      if (this.resting) return undefined;
       if (this.showing) { this.showing = false; return undefined; }
       if (this.map.getZoom() <= this.home + 0.01) return this.state.setWindow(null);
       const box = this.map.getBounds();
       this.state.setWindow({ south: box.getSouth(), north: box.getNorth(), west: box.getWest(), east: box.getEast() });
+    }
+
+    /* The part of the Earth on the screen, on paper (told once or twice); afterwards the screen as it was, once more when it
+       has its size again. The lists stay as they are. */
+    print(begins) {
+      const { map } = this, { renderer } = this.outlines.options;
+      if (!begins && !this.onScreen) return;
+      this.onScreen ??= { box: map.getBounds(), centre: map.getCenter(), zoom: map.getZoom(), least: map.options.minZoom, most: map.options.maxBounds };
+      const { box, centre, zoom, least, most } = this.onScreen;
+      const fit = (move) => {
+        this.resting = true;
+        map.options.minZoom = 0;
+        map.setMaxBounds(null); // else Leaflet, keeping its bounds at the new size, would begin to move
+        map.invalidateSize({ animate: false, pan: false });
+        move();
+        if (!begins) { map.options.minZoom = least; map.setMaxBounds(most); }
+        this.resting = false;
+      };
+      const back = () => map.setView(centre, zoom, { animate: false });
+      if (begins) fit(() => map.fitBounds(box, { animate: false }));
+      else {
+        this.onScreen = null;
+        fit(back);
+        requestAnimationFrame(() => requestAnimationFrame(() => fit(back)));
+      }
+      this.follow(new Set(["theme"]));
+      L.Util.cancelAnimFrame(renderer._redrawRequest); // a sheet does not wait for the next frame
+      renderer._redraw();
+      this.layer.draw();
     }
 
     /* Bring a sample into view, beside the card. */
@@ -148,7 +180,7 @@
       if (state.get("view") === "countries")
         this.select("value", [...(task === 0 ? [["median", "median error"]] : []), ["accuracy", task === 0 ? "share within the threshold" : "share right"]],
           state.get("metric"), (value) => state.set({ metric: value }));
-      else if (!state.get("compare")) this.select("colour", this.colours(), state.get("colour"), (value) => state.set({ colour: value }));
+      else if (!state.get("compare") && state.get("view") !== "heat") this.select("colour", this.colours(), state.get("colour"), (value) => state.set({ colour: value }));
       if (task === 0)
         this.select("threshold", data.header.thresholds_km.map((km) => [km, geor1.number(km) + " km"]), state.get("threshold"),
           (value) => state.set({ threshold: Number(value) }));
@@ -279,6 +311,13 @@
       if (has("rows", "window", "view")) this.report();
     }
 
+    /* Whether a filter in force looks at what was answered, so that shares and medians are not those of a model. */
+    choosesByAnswers() {
+      const get = (key) => this.state.get(key);
+      return get("search") !== "" || get("facet:outcome").size + get("facet:status").size > 0
+        || (get("task") === 0 && (get("kmMin") > 0 || get("kmMax") < Infinity));
+    }
+
     report() {
       const { state, data, layer } = this, status = byId("status"), shown = state.shown, number = geor1.number;
       let placed = 0;
@@ -290,12 +329,16 @@
       Object.assign(status.dataset, { drawn: placed, visible: shown.length, window: state.inWindow.length, total: data.n, errors: geor1.errors.length });
       const notes = [], header = data.header;
       if (state.get("compare")) notes.push("in a comparison, filters on answers and errors rest: they would choose by one model's answers");
+      else if (this.choosesByAnswers())
+        notes.push("a filter chooses by the answers (error, outcome, parse failure or text): the figures are of what it leaves, not of the models");
       if (layer.arcsLeft) notes.push("arcs of the " + number(layer.drawnArcs) + " largest errors, " + number(layer.arcsLeft) + " left out");
       if (header.left_out) notes.push(number(header.left_out) + " pictures left out");
       if (header.missing) notes.push(number(header.missing) + " pictures unreadable");
       if (header.texts_left_out) notes.push(number(header.texts_left_out) + " completions left out");
       if (geor1.errors.length) notes.push("the page failed in places: " + geor1.errors[0]);
       byId("notes").textContent = notes.join("; ");
+      const filtered = geor1.filtersInWords(state);
+      byId("filtered").textContent = filtered && "Filters: " + filtered;
     }
   }
 

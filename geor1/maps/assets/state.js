@@ -4,6 +4,7 @@
   const TASK_OF_FILTER = ["kmMin", "kmMax"];
   const FILTERS = ["task", "condition", "rotation", "search", "compare", ...TASK_OF_FILTER];
 
+  const NAMED = 8; // values of a filter that are written out
   const OF_ANSWERS = ["model", "outcome", "status"]; // filters of answers; a comparison takes filters of items only
 
   const DEFAULTS = {
@@ -53,7 +54,8 @@
     }
 
     set(patch) {
-      const given = "task" in patch && patch.task !== this.values.task ? { ...this.entry(patch.task), ...patch } : patch;
+      const given = "task" in patch && patch.task !== this.values.task ? { ...this.entry(patch.task), ...patch }
+        : "condition" in patch && !("rotation" in patch) ? { ...patch, rotation: this._rotationIn(patch.condition) } : patch;
       const changed = new Set();
       for (const [key, value] of Object.entries(given))
         if (!same(this.values[key], value)) { this.values[key] = value; changed.add(key); }
@@ -63,6 +65,18 @@
         changed.add("rows").add("window");
       } else if (changed.has("follow")) { this._cut(); changed.add("window"); }
       this._tell(changed);
+    }
+
+    /* The rotation on show if the condition has it, else its first: an empty page would say nothing of the reason. */
+    _rotationIn(condition) {
+      const { col, n } = this.data, { task, rotation } = this.values;
+      let first = rotation;
+      for (let i = n - 1; i >= 0; i--) {
+        if (col.task[i] !== task || col.condition[i] !== condition) continue;
+        if (rotation < 0 || col.rotation[i] === rotation) return rotation;
+        first = col.rotation[i];
+      }
+      return first;
     }
 
     /* The map's window in degrees, or null for the whole world. */
@@ -131,9 +145,46 @@
     }
   };
 
+  /* The filters in force, in words; "" where there are none. */
+  geor1.filtersInWords = function (state) {
+    const parts = [], low = state.get("kmMin"), high = state.get("kmMax"), pair = state.get("compare");
+    for (const { name, label, values } of state.facets) {
+      const out = state.get("facet:" + name), kept = [...values.keys()].filter((k) => !out.has(k));
+      if (!out.size || (pair && OF_ANSWERS.includes(name))) continue;
+      const few = kept.length <= out.size, listed = (few ? kept : [...out]).map((k) => values[k]);
+      parts.push(label + (few ? ": " : " without: ") + (listed.slice(0, NAMED).join(", ") || "none")
+        + (listed.length > NAMED ? " and " + (listed.length - NAMED) + " more" : ""));
+    }
+    if (state.get("task") === 0 && !pair && low > 0) parts.push("error of at least " + geor1.kilometres(low));
+    if (state.get("task") === 0 && !pair && high < Infinity) parts.push("error of at most " + geor1.kilometres(high));
+    if (state.get("search")) parts.push("search: " + state.get("search"));
+    return parts.join("; ");
+  };
+
+  /* Rows of the first model and, in a comparison, their partners under the second. */
+  geor1.bothSides = function (state, rows) {
+    if (!state.get("compare")) return rows;
+    const both = new Uint32Array(2 * rows.length);
+    both.set(rows);
+    for (let r = 0; r < rows.length; r++) both[rows.length + r] = state.partner[rows[r]];
+    return both;
+  };
+
   geor1.ofAnswers = (name) => OF_ANSWERS.includes(name);
 
+  /* Paper is light and does not scroll. Its pages are counted after the event and before the media query tells. */
+  geor1.onPaper = (function () {
+    const query = window.matchMedia("print"), listeners = [];
+    let announced = false;
+    const tell = () => { for (const listener of listeners) listener(geor1.onPaper.matches); };
+    query.addEventListener("change", tell);
+    for (const [name, begins] of [["beforeprint", true], ["afterprint", false]])
+      window.addEventListener(name, () => { announced = begins; tell(); });
+    return { get matches() { return announced || query.matches; }, listen: (listener) => listeners.push(listener) };
+  })();
+
   geor1.isDark = function (theme) {
+    if (geor1.onPaper.matches) return false;
     return theme === "dark" || (theme === "auto" && window.matchMedia("(prefers-color-scheme: dark)").matches);
   };
 

@@ -183,6 +183,44 @@
     return Array.from({ length: groups }, (_, g) => all.subarray(counts[g], counts[g + 1]));
   }
 
+  /* ---- rows that are not independent ---- */
+
+  const groups = new WeakMap();
+
+  /* The first row of each row's question (task, condition, item), by the same model and by any. */
+  function firstRows(data) {
+    if (groups.has(data)) return groups.get(data);
+    const { condition, item, model, task } = data.col, models = data.tables.model.length, seen = [new Map(), new Map()];
+    const made = { own: new Uint32Array(data.n), any: new Uint32Array(data.n) };
+    for (let i = 0; i < data.n; i++) {
+      const question = (item[i] * data.tables.condition.length + condition[i]) * 2 + task[i];
+      for (const [k, name, key] of [[0, "own", question * models + model[i]], [1, "any", question]]) {
+        const first = seen[k].get(key);
+        if (first === undefined) seen[k].set(key, i);
+        made[name][i] = first === undefined ? i : first;
+      }
+    }
+    groups.set(data, made);
+    return made;
+  }
+
+  /* What the intervals over these rows, which take rows for independent, do not know, as a note; "" where nothing.
+     `pooled`: whether models stand in one figure. Source: geor1/evaluation/statistics.py resamples whole questions. */
+  geor1.dependenceNote = function (data, rows, pooled) {
+    const { own, any } = firstRows(data), seen = [new Uint8Array(data.n), new Uint8Array(data.n)];
+    let answers = 0, questions = 0;
+    for (let r = 0; r < rows.length; r++) {
+      const i = rows[r];
+      if (!seen[0][own[i]]) { seen[0][own[i]] = 1; answers++; }
+      if (!seen[1][any[i]]) { seen[1][any[i]] = 1; questions++; }
+    }
+    const repeated = answers < rows.length, shared = pooled && questions < answers;
+    if (!repeated && !shared) return "";
+    const what = repeated ? "Several answers of a model to one question (rotations, samples)" : "Answers of several models to one question";
+    return `${what} count as questions of their own${repeated && shared ? ", and so do several models' answers" : ""}: `
+      + "the intervals are too narrow.";
+  };
+
   /* ---- a model at a time ---- */
 
   /* Per model with scored rows: n, misses, median and its interval, share within the threshold and its interval. */

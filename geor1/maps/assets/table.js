@@ -1,7 +1,7 @@
 "use strict";
 /* The table of samples: a real <table> of which only the rows in sight exist, with the search box above it. */
 (function () {
-  const ROW_PX = 28, OVERSCAN = 6, SEARCH_PAUSE_MS = 150, MOST_TERMS = 4, SEARCH_CHARACTERS = 200;
+  const ROW_PX = 28, OVERSCAN = 6, SEARCH_PAUSE_MS = 150, MOST_TERMS = 4, PRINTED = 100, SEARCH_CHARACTERS = 200;
   const AGAINST = ["= tie", "▲ better", "▼ worse"]; // by geor1.pairUp's verdicts
   const OUTCOME_MARKS = { right: "✓ ", wrong: "✗ ", located: "", unusable: "– " };
 
@@ -108,7 +108,8 @@
       this.body = make("tbody");
       this.table.append(this.group, this.head, this.body);
       this.empty = make("p", "table-empty", "No sample passes the filters and stands in the map's window.");
-      this.scroll.append(this.table, this.empty);
+      this.printed = make("p", "table-printed");
+      this.scroll.append(this.table, this.empty, this.printed);
       this.root.append(this.bar, this.scroll);
       this.scroll.addEventListener("scroll", () => this.later());
       this.table.addEventListener("keydown", (event) => this.onKey(event));
@@ -117,9 +118,10 @@
         if (row) this.choose(Number(row.dataset.at));
       });
       geor1.onResize(this.scroll, () => this.draw());
+      geor1.onPaper.listen(() => this.draw());
     }
 
-    visible() { return !this.root.hidden && this.state.get("tab") === "table" && this.scroll.clientHeight > 0; }
+    visible() { return !this.root.hidden && this.state.get("tab") === "table" && (geor1.onPaper.matches || this.scroll.clientHeight > 0); }
 
     focusSearch() { this.search.focus(); this.search.select(); }
 
@@ -225,12 +227,13 @@
     draw() {
       if (!this.visible()) return;
       if (this.stale) { this.list(); return; }
-      const n = this.order.length, top = this.scroll.scrollTop;
-      const first = Math.max(0, Math.min(n, Math.floor(top / ROW_PX)) - OVERSCAN);
-      const last = Math.min(n, Math.ceil((top + this.scroll.clientHeight) / ROW_PX) + OVERSCAN), rows = [];
+      const n = this.order.length, top = this.scroll.scrollTop, paper = geor1.onPaper.matches;
+      const first = paper ? 0 : Math.max(0, Math.min(n, Math.floor(top / ROW_PX)) - OVERSCAN);
+      const last = Math.min(n, paper ? PRINTED : Math.ceil((top + this.scroll.clientHeight) / ROW_PX) + OVERSCAN), rows = [];
+      this.printed.textContent = last < n ? `The first ${last} of ${geor1.number(n)}; the exported CSV holds all.` : "";
       if (first > 0) rows.push(this.spacer(first));
       for (let at = first; at < last; at++) rows.push(this.row(at));
-      if (last < n) rows.push(this.spacer(n - last));
+      if (last < n && !paper) rows.push(this.spacer(n - last));
       this.body.replaceChildren(...rows);
       if (this.cursor >= first && this.cursor < last) this.table.setAttribute("aria-activedescendant", "geor1-table-" + this.cursor);
       else this.table.removeAttribute("aria-activedescendant");
