@@ -47,7 +47,8 @@ def map_figure(rows: Sequence[Prediction], max_arcs: int) -> Figure:
     height = math.ceil(count / columns)
     figure, axes = _axes(columns, height, 8.0 if columns == 2 else 11.0, 4.8 if columns == 2 else 6.6, count)
     for ax, ((task, model), chosen) in zip(axes, shown.items(), strict=False):
-        single = [row for row in chosen if row.rotation == 0]
+        first = min(row.rotation for row in chosen)  # the others lie on the same places
+        single = [row for row in chosen if row.rotation == first]
         plots.error_map(ax, single, max_arcs=max_arcs, title=f"{model}: {task}, n = {len(single):,}")
     if not shown:
         plots.draw_outlines(plots.world_axes(axes[0]))

@@ -67,3 +67,29 @@ def test_on_a_phone_an_open_card_hides_nothing_for_good(opened, mixed):
     page.evaluate("geor1.state.set({selected: 0}); window.scrollTo(0, document.documentElement.scrollHeight)")
     dock, card = (page.locator(name).bounding_box() for name in ("#geor1-dock", "#geor1-card"))
     assert dock["y"] + dock["height"] <= card["y"] + 1
+
+
+def test_samples_of_one_place_stay_near_it(opened, pairing):
+    page = opened([pairing("A", "B", item_id=f"q{i}") for i in range(200)])
+    far = "Math.max(...[...geor1.page.layer.dx].map((x, i) => Math.hypot(x, geor1.page.layer.dy[i])))"
+    assert 20 < page.evaluate(far) <= 28
+    page.evaluate("geor1.page.map.setView([-33.9, 151.2], 7, {animate: false}); 0")
+    assert page.evaluate(far) > 100 and "spread around it" in page.inner_text("#geor1-legend")
+
+
+def test_several_models_in_one_country_are_said(opened, geolocation):
+    page = opened([geolocation(item_id=f"g{i}", model=model) for i in range(6) for model in ("base", "sft")])
+    page.evaluate("geor1.state.set({view: 'countries'})")
+    assert "2 models together" in page.inner_text("#geor1-legend") and "too narrow" in page.inner_text("#geor1-legend")
+    page.evaluate("geor1.state.set({'facet:model': new Set([1])})")
+    assert "together" not in page.inner_text("#geor1-legend") and "narrow" not in page.inner_text("#geor1-legend")
+
+
+def test_escape_in_the_search_empties_it_and_leaves_the_card(opened, mixed):
+    page = opened(mixed)
+    page.evaluate("geor1.state.set({selected: 0})")
+    page.fill(".table-search", "f1")
+    page.press(".table-search", "Escape")
+    assert page.evaluate("geor1.state.get('selected')") == 0
+    page.press(".table-search", "Escape")
+    assert page.evaluate("geor1.state.get('selected')") == -1

@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from geor1.maps.config import MapConfig
+from geor1.maps.figures import map_figure
 from geor1.maps.run import run_map
 from geor1.records import Pair, Prediction, RecordError, write_jsonl
 from geor1.runs import ConfigError, MissingUpstreamError
@@ -38,6 +39,12 @@ def test_it_writes_its_products(evaluated, tmp_path, read_page):
     summary = json.loads((out / "metrics_summary.json").read_text())
     assert summary["samples"] == 13 and summary["wrong"] == 8 and summary["located"] == 3
     assert read_page((out / "map.html").read_text()).blob().header["title"] == "A title"
+
+
+def test_the_static_map_takes_the_first_rotation_there_is(pairing):
+    rows = [pairing("A", "A", item_id=f"q{i}", rotation=turn) for i in range(3) for turn in (2, 3)]
+    (ax,) = map_figure(rows, 10).axes
+    assert ax.get_title(loc="left").endswith("n = 3")
 
 
 def test_places_and_imported_outputs(evaluated, tmp_path, geolocation, read_page):

@@ -69,6 +69,7 @@
     function build(facet) {
       const box = geor1.element("details", "facet"), summary = geor1.element("summary"), key = "facet:" + facet.name;
       const name = geor1.element("span", "facet-name", facet.label), hint = geor1.element("span", "facet-hint");
+      const ordered = facet.values.filter((value) => /^\d/.test(value)).length > 1; // bands of a number stand in its order
       const body = geor1.element("div", "facet-body"), list = geor1.element("div", "facet-list"), search = geor1.element("input", "facet-search");
       summary.append(name, hint);
       const all = geor1.button("small", "all", () => state.set({ [key]: new Set() }));
@@ -92,7 +93,7 @@
         if (box.hidden || !box.open) return;
         if (used.length >= SEARCH_FROM && !search.isConnected) bar.append(search);
         const wanted = search.value.trim().toLowerCase();
-        const kept = used.filter((k) => facet.values[k].toLowerCase().includes(wanted)).sort((a, b) => counts[b] - counts[a] || a - b);
+        const kept = used.filter((k) => facet.values[k].toLowerCase().includes(wanted)).sort((a, b) => (ordered ? 0 : counts[b] - counts[a]) || a - b);
         const focused = list.contains(document.activeElement) ? document.activeElement.dataset.value : null;
         list.replaceChildren(...kept.map((k) => {
           const line = geor1.element("label", "facet-line"), text = geor1.element("span", "facet-value", facet.values[k].replace(/_/g, " "));

@@ -267,7 +267,11 @@
         const on = (selector) => Boolean(event.target.closest?.(selector));
         const typing = on("input[type=search], input[type=text], select, textarea, dialog");
         if (event.ctrlKey || event.metaKey || event.altKey) return;
-        if (event.key === "Escape") { if (!document.querySelector("dialog[open]")) this.state.set({ selected: -1 }); return; }
+        if (event.key === "Escape") {
+          const clears = on("input[type=search]") && event.target.value !== ""; // the browser empties the field
+          if (!clears && !document.querySelector("dialog[open]")) this.state.set({ selected: -1 });
+          return;
+        }
         if (typing) return;
         const arrows = !on(".leaflet-container, table, input, [role=tab]"); // they have their own use there
         const step = { j: 1, k: -1, ...(arrows ? { ArrowDown: 1, ArrowUp: -1 } : {}) }[event.key];

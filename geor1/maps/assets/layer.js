@@ -1,7 +1,7 @@
 "use strict";
 /* One Leaflet layer that paints every visible sample on one canvas: marks and arcs, clusters, or heat. */
 (function () {
-  const GOLDEN = Math.PI * (3 - Math.sqrt(5)), MANY = 20000, CELL_PX = 64, HEAT_PX = 4;
+  const GOLDEN = Math.PI * (3 - Math.sqrt(5)), MANY = 20000, CELL_PX = 64, HEAT_PX = 4, SPREAD_PX = 28, SPREAD_DEG = 3;
   geor1.MAX_ARCS = 4000; // the largest errors; more would be a blot, and slow
 
   geor1.SampleLayer = L.Renderer.extend({
@@ -78,12 +78,15 @@
       if (i >= 0) this._drawSelected(i, this._frame());
     },
 
-    _spread: function () {
-      const { data, state, dx, dy } = this, { site, count } = data.siteOf(), seen = new Uint32Array(count);
+    /* Apart by 11 px where there is room: a mark must not end up in another country than its sample. */
+    _spread: function (frame) {
+      const { data, state, dx, dy } = this, { site, count } = data.siteOf(), seen = new Uint32Array(count), all = new Uint32Array(count);
+      const reach = Math.max(SPREAD_PX, (SPREAD_DEG * frame.scale) / 360 / this.ratio);
+      for (const i of state.shown) all[site[i]]++;
       for (const i of state.shown) {
-        const k = seen[site[i]]++;
-        dx[i] = 11 * Math.sqrt(k) * Math.cos(k * GOLDEN);
-        dy[i] = 11 * Math.sqrt(k) * Math.sin(k * GOLDEN);
+        const k = seen[site[i]]++, far = Math.sqrt(k) * Math.min(11, reach / Math.sqrt(all[site[i]]));
+        dx[i] = far * Math.cos(k * GOLDEN);
+        dy[i] = far * Math.sin(k * GOLDEN);
       }
     },
 
@@ -99,7 +102,7 @@
       const shrink = small ? 0.55 : 1, colour = (i) => paint.palette[paint.classes[i]].colour;
       const put = (sprite, x, y) => raster.blit(sprite, frame.ox + frame.scale * x, frame.oy + frame.scale * y);
       if (this._single()) {
-        this._spread();
+        this._spread(frame);
         const r = 4.5 * shrink;
         for (const i of shown)
           if (!isNaN(this.tx[i])) {
