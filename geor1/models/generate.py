@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from geor1.models.encoding import EncodedPrompt, PromptEncoder
+from geor1.models.encoding import EncodedPrompt, PromptEncoder, portions, size_px
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -68,7 +68,8 @@ def generate(
         max_new_tokens: Tokens at which a completion is cut.
         temperature: 0 for greedy decoding, else the sampling temperature.
         seed: Seed of the sampling; unused when greedy.
-        batch_size: Prompts at a time. Prompts of similar length run together, so padding costs little.
+        batch_size: Prompts at a time; fewer where they are long (see :func:`geor1.models.encoding.portions`). Prompts
+            of similar length run together, so padding costs little.
         encoder: Reuse one to keep its image cache between calls.
         progress: Called with the number of prompts done after each batch.
 
@@ -95,7 +96,8 @@ def generate(
     was_training = model.training
     model.eval()
     try:
-        for chosen in (order[first : first + batch_size] for first in range(0, len(order), batch_size)):
+        lengths = [encoder.count_tokens(prompts[index], list(map(size_px, images[index]))) for index in order]
+        for chosen in ([order[place] for place in places] for places in portions(lengths, batch_size)):
             encoded = encoder.encode_all([prompts[index] for index in chosen], [images[index] for index in chosen])
             for index, generation in zip(chosen, _answer(model, processor, encoder, encoded, settings), strict=True):
                 results.update(dict.fromkeys(alike[index], generation))

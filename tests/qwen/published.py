@@ -49,6 +49,8 @@ PREPROCESSOR: dict[str, dict[str, Any]] = {
         "processor_class": "Qwen3VLProcessor",
     },
 }
+WORD_SPREAD = 10.0
+END_SPREAD = 6.0  # an end is then likely now and then, so that completions differ in length
 TEMPLATES = {"qwen2.5-vl": "qwen2_5_vl.jinja", "qwen3-vl": "qwen3_vl.jinja"}
 
 
@@ -74,6 +76,9 @@ def write_checkpoint(folder: Path, tokenizers: Path, family: str, *, seed: int =
         for name, parameter in model.named_parameters():
             if parameter.ndim > 1 and "embed" not in name:
                 parameter.mul_(spread)
+        words = model.get_input_embeddings().weight  # also what predicts: as initialised, all words are equally likely
+        words.mul_(WORD_SPREAD)
+        words[torch.tensor(ENDS)] *= END_SPREAD
     model.save_pretrained(folder)
     shutil.copytree(tokenizers / family, folder, dirs_exist_ok=True)
     for name, content in (
