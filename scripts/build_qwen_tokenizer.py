@@ -1,9 +1,10 @@
 """Build the tokenizers of Qwen2.5-VL and Qwen3-VL without the Hugging Face hub, for the tests of ``tests/qwen``.
 
-The vocabulary is in the wheel of ``dashscope`` (Alibaba, Apache-2.0) on PyPI, as the ranks of byte pairs that the first
-Qwen published. Merges follow from ranks: a token's last merge joins the two parts that byte pair encoding with the lower
-ranks alone leaves of it. Pattern, normalisation and added tokens are those of ``tokenizer.json`` of the published
-checkpoints. The product (two folders of 6 MB) is not committed. Takes about ten seconds.
+The vocabulary is in the wheel of ``dashscope`` (Alibaba, Apache-2.0) on PyPI, as the ranks of byte pairs that the
+first Qwen published. Merges follow from ranks: a token's last merge joins the two parts that byte pair encoding with
+the lower ranks alone leaves of it. Pattern, normalisation and added tokens are those of ``tokenizer.json`` of the
+published checkpoints, and so is what comes out, byte pair for byte pair (tested where a copy is at hand). The product
+(two folders of 6 MB) is not committed. Takes about ten seconds.
 
     python scripts/build_qwen_tokenizer.py .cache/qwen
 """
@@ -27,15 +28,13 @@ WHEEL = "dashscope==2.0.2"
 RANKS = "dashscope/resources/qwen.tiktoken"
 RANKS_SHA256 = "b2b1b8dfb5cc5f024bafc373121c6aba3f66f9a5a0269e243470a1de16a33186"
 FIRST_ADDED_ID = 151_643
-SPECIAL_TOKENS = (
-    "<|endoftext|> <|im_start|> <|im_end|> <|object_ref_start|> <|object_ref_end|> <|box_start|> <|box_end|> "
-    "<|quad_start|> <|quad_end|> <|vision_start|> <|vision_end|> <|vision_pad|> <|image_pad|> <|video_pad|>"
-).split()
+_SPECIAL = "endoftext im_start im_end object_ref_start object_ref_end box_start box_end quad_start quad_end "
+_SPECIAL += "vision_start vision_end vision_pad image_pad video_pad"
+SPECIAL_TOKENS = [f"<|{name}|>" for name in _SPECIAL.split()]
 # Added, so never split, but not special: decoding keeps them.
-PLAIN_TOKENS = (
-    "<tool_call> </tool_call> <|fim_prefix|> <|fim_middle|> <|fim_suffix|> <|fim_pad|> <|repo_name|> <|file_sep|>"
-).split()
-NEWER_TOKENS = ("<tool_response>", "</tool_response>", "<think>", "</think>")
+_FILLING = ("fim_prefix", "fim_middle", "fim_suffix", "fim_pad", "repo_name", "file_sep")
+PLAIN_TOKENS = ["<tool_call>", "</tool_call>", *(f"<|{name}|>" for name in _FILLING)]
+NEWER_TOKENS = ["<tool_response>", "</tool_response>", "<think>", "</think>"]
 FAMILIES = {"qwen2.5-vl": PLAIN_TOKENS, "qwen3-vl": [*PLAIN_TOKENS, *NEWER_TOKENS]}
 PATTERN = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
@@ -71,7 +70,7 @@ def main() -> None:
 
 
 def find_ranks() -> bytes:
-    """The file of ranks: that of an installed ``dashscope`` (which is not imported), else of a wheel that pip fetches."""
+    """The file of ranks, of an installed ``dashscope`` (which is not imported) or else of a wheel that pip fetches."""
     spec = importlib.util.find_spec("dashscope")
     if spec is not None and spec.submodule_search_locations:
         installed = Path(spec.submodule_search_locations[0]).parent / RANKS

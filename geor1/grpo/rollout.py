@@ -56,8 +56,7 @@ def roll_out(
         temperature: Sampling temperature; 0 is greedy (all completions of a group are then alike).
         seed: Seed of the sampling; the same seed gives the same completions on the same machine.
         eos_token_ids: Tokens that end a completion.
-        rows_per_batch: Completions decoded at a time at most; bounds memory, as :func:`geor1.models.encoding.portions`
-            does for long prompts.
+        rows_per_batch: Completions decoded at a time at most (and see :func:`geor1.models.encoding.portions`).
         sampler: As in :func:`geor1.models.decoding.decode`.
     """
     generator = torch.Generator(device=model.device).manual_seed(seed)

@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 IMAGE_MARKER = "<image>"
 IMAGE_TOKEN = "<|image_pad|>"
 # Prompts that one pass of the model reads together have at most this many tokens, padding included. At 7B in bfloat16
-# keys and values of 2**16 tokens take 3.8 GB and one feed-forward layer's states 2.5 GB; 64 prompts of 4,000, 15 and 10.
+# keys and values of that many take 3.8 GB, and the states of one feed-forward layer 2.5 GB; those of 64 prompts of
+# 4,090 tokens (tiles of 750 px) would take 15 GB and 10 GB.
 PROMPT_TOKENS_AT_ONCE = 1 << 16
 
 
