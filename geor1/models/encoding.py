@@ -230,7 +230,7 @@ class PatchCache:
         return width, height
 
     def _cut(self, image: Image.Image) -> tuple[np.ndarray, tuple[int, int, int]]:
-        """Byte patches [n, 3, side, side], or the processor's own float patches if it resizes to fractions of a level."""
+        """Byte patches [n, 3, side, side]; the processor's own float patches if it resizes to fractions of a level."""
         image = image.convert("RGB")
         wanted = self._resized_px(*image.size)
         if wanted != image.size and self._by_pillow:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 from typing import Any
 
@@ -77,20 +78,29 @@ def test_limits_of_pixels_hold(processor: Any, family: str) -> None:
     assert tokens[1] - words == {"qwen2.5-vl": 4, "qwen3-vl": 64}[family]  # enlarged to 56 x 56 and 256 x 256
 
 
-def test_resized_images_are_kept_as_bytes(processor: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    noise(750, 600).save(tmp_path / "tile.png")
-    cache = PatchCache(processor.image_processor)
-    whole, grid = cache.patches(tmp_path / "tile.png")
-    stock = processor.image_processor(images=[noise(750, 600)], return_tensors="np")
-    assert np.array_equal(whole, stock["pixel_values"]) and [*grid] == stock["image_grid_thw"][0].tolist()
-    assert cache._stored[str(tmp_path / "tile.png")][0].nbytes * 8 == whole.nbytes
+def resizing(processor: Any, shift: float) -> Any:
+    """The image processor under a name that says nothing of Pillow, with resized levels shifted."""
+    stock = type(processor.image_processor)
 
-    resize = type(processor.image_processor).resize  # one that resizes to fractions of a level is taken as it is
-    monkeypatch.setattr(type(processor.image_processor), "resize", lambda *args, **names: resize(*args, **names) + 0.5)
-    cache = PatchCache(processor.image_processor)
-    other, _ = cache.patches(tmp_path / "tile.png")
-    expected = processor.image_processor(images=[noise(750, 600)], return_tensors="np")["pixel_values"]
-    assert np.array_equal(other, expected) and not np.array_equal(other, whole)
+    class Other(stock):
+        def resize(self, *args: Any, **names: Any) -> Any:
+            return stock.resize(self, *args, **names) + shift
+
+    other = copy.copy(processor.image_processor)
+    other.__class__ = Other
+    return other
+
+
+@pytest.mark.parametrize(("shift", "as_bytes"), [(None, True), (0, True), (0.5, False)])
+def test_resized_images_are_kept_as_bytes(processor: Any, tmp_path: Path, shift: float | None, as_bytes: bool) -> None:
+    images = processor.image_processor if shift is None else resizing(processor, shift)
+    noise(750, 600).save(tmp_path / "tile.png")
+    cache = PatchCache(images)
+    patches, grid = cache.patches(tmp_path / "tile.png")
+    stock = images(images=[noise(750, 600)], return_tensors="np")
+    assert np.array_equal(patches, stock["pixel_values"]) and [*grid] == stock["image_grid_thw"][0].tolist()
+    kept = cache._stored[str(tmp_path / "tile.png")][0]
+    assert kept.nbytes * 8 == patches.nbytes if as_bytes else kept.nbytes == patches.nbytes
 
 
 def test_batches_are_bounded_by_their_tokens() -> None:
