@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from geor1.models.decoding import decode
-from geor1.models.encoding import EncodedPrompt, PromptEncoder
+from geor1.models.encoding import EncodedPrompt, PromptEncoder, portions
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,7 +56,7 @@ def roll_out(
         temperature: Sampling temperature; 0 is greedy (all completions of a group are then alike).
         seed: Seed of the sampling; the same seed gives the same completions on the same machine.
         eos_token_ids: Tokens that end a completion.
-        rows_per_batch: Completions decoded at a time at most; bounds memory.
+        rows_per_batch: Completions decoded at a time at most (and see :func:`geor1.models.encoding.portions`).
         sampler: As in :func:`geor1.models.decoding.decode`.
     """
     generator = torch.Generator(device=model.device).manual_seed(seed)
@@ -68,8 +68,8 @@ def roll_out(
     was_training = model.training
     model.eval()
     try:
-        for first in range(0, len(order), size):
-            chosen = order[first : first + size]
+        for places in portions([len(prompts[index].input_ids) for index in order], size):
+            chosen = [order[place] for place in places]
             decoded = decode(
                 model,
                 encoder.stack([prompts[index] for index in chosen]).to(model.device),

@@ -275,7 +275,7 @@ def held_out_accuracy(config: GrpoConfig, questions: list[Question], data: Path,
             prompts,
             images,
             max_new_tokens=config.max_completion_tokens,
-            batch_size=64,
+            batch_size=min(64, config.rows_per_batch),
             encoder=encoder,
         )
         outcomes = judge.outcomes(

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from geor1.models.encoding import EncodedPrompt, PromptEncoder
+from geor1.models.encoding import EncodedPrompt, PromptEncoder, portions, size_px
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -68,7 +68,7 @@ def generate(
         max_new_tokens: Tokens at which a completion is cut.
         temperature: 0 for greedy decoding, else the sampling temperature.
         seed: Seed of the sampling; unused when greedy.
-        batch_size: Prompts at a time. Prompts of similar length run together, so padding costs little.
+        batch_size: Prompts at a time at most, similar ones together (see :func:`geor1.models.encoding.portions`).
         encoder: Reuse one to keep its image cache between calls.
         progress: Called with the number of prompts done after each batch.
 
@@ -95,7 +95,7 @@ def generate(
     was_training = model.training
     model.eval()
     try:
-        for chosen in (order[first : first + batch_size] for first in range(0, len(order), batch_size)):
+        for chosen in _batches(encoder, prompts, images, order, batch_size):
             encoded = encoder.encode_all([prompts[index] for index in chosen], [images[index] for index in chosen])
             for index, generation in zip(chosen, _answer(model, processor, encoder, encoded, settings), strict=True):
                 results.update(dict.fromkeys(alike[index], generation))
@@ -116,6 +116,19 @@ def _alike(prompts: Sequence[str], images: Sequence[Sequence[Image.Image | Path 
         same = (str(image) if isinstance(image, (str, Path)) else id(image) for image in shown)
         members.setdefault((prompt, *same), []).append(index)
     return {indices[0]: indices for indices in members.values()}
+
+
+def _batches(
+    encoder: PromptEncoder,
+    prompts: Sequence[str],
+    images: Sequence[Sequence[Image.Image | Path | str]],
+    order: Sequence[int],
+    most: int,
+) -> Iterator[list[int]]:
+    """Prompts in order, as many together as fit; nothing is decoded to count their tokens."""
+    lengths = [encoder.count_tokens(prompts[index], list(map(size_px, images[index]))) for index in order]
+    for places in portions(lengths, most):
+        yield [order[place] for place in places]
 
 
 def _answer(

@@ -12,9 +12,11 @@ from tiny_cases import picture, small_model
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 
 from geor1.answers import to_messages
+from geor1.grpo.rollout import roll_out
+from geor1.models import encoding
 from geor1.models.decoding import decode, pick_tokens, prefill
 from geor1.models.encoding import EncodedPrompt, ImageReadError, PatchCache, PromptEncoder, read_image
-from geor1.models.generate import end_tokens, generate
+from geor1.models.generate import end_tokens, generate, to_generation
 from geor1.models.positions import prompt_positions
 
 PROMPTS = (
@@ -134,6 +136,25 @@ def test_generate_keeps_the_callers_order_whatever_the_batch_size(images: list[l
     assert model.training
     assert all(result.completion_tokens <= 8 for result in by_one)
     assert all("<|im_end|>" not in result.text for result in by_one)
+
+
+@pytest.mark.parametrize(("tokens", "sizes"), [(1 << 16, [4]), (100, [3, 1]), (1, [1, 1, 1, 1])])
+def test_long_prompts_are_read_few_at_a_time(
+    images: list[list[Image.Image]], monkeypatch: pytest.MonkeyPatch, tokens: int, sizes: list[int]
+) -> None:
+    model, processor = small_model(seed=1, spread=4.0, tied_embeddings=False)
+    whole = generate(model, processor, PROMPTS, images, max_new_tokens=8)
+    read: list[int] = []
+    stock = model.model.forward
+    monkeypatch.setattr(model.model, "forward", lambda *a, **n: (read.append(len(n["input_ids"])), stock(*a, **n))[1])
+    monkeypatch.setattr(encoding.portions, "__defaults__", (tokens,))
+    assert generate(model, processor, PROMPTS, images, max_new_tokens=8) == whole
+    encoder = PromptEncoder(processor)
+    settings = {"group_size": 2, "max_new_tokens": 8, "temperature": 0.0, "seed": 0}
+    ends = end_tokens(model, processor.tokenizer)
+    rolled = roll_out(model, encoder, encoder.encode_all(PROMPTS, images), eos_token_ids=ends, **settings)
+    texts = [to_generation(processor.tokenizer, ids, ends) for ids in rolled.completion_ids[::2]]
+    assert texts == whole and read == sizes * 2
 
 
 def test_an_image_that_several_prompts_show_is_seen_once(
