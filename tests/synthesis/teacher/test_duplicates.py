@@ -69,10 +69,13 @@ def documents(count: int, seed: int = 0) -> list[str]:
 def test_time_grows_with_the_number_of_texts() -> None:
     spent = []
     for count in (2_000, 8_000):
-        texts, shingler = documents(count), Shingler()
-        began = time.process_time()
-        found = near_duplicates([shingler(text) for text in texts], 0.8)
-        spent.append(time.process_time() - began)
+        texts, shingler, runs = documents(count), Shingler(), []
+        signatures = [shingler(text) for text in texts]
+        for _ in range(3):
+            began = time.process_time()
+            found = near_duplicates(signatures, 0.8)
+            runs.append(time.process_time() - began)
+        spent.append(min(runs))
         assert sum(one is not None for one in found) >= 0.09 * count
     print(f"\n2,000 texts {spent[0]:.2f} s, 8,000 texts {spent[1]:.2f} s: {spent[1] / spent[0]:.1f} times")
-    assert spent[1] < 6.5 * spent[0]
+    assert spent[1] < 8 * spent[0]  # linear: 4 times; every pair compared: 16 times
