@@ -22,6 +22,7 @@ from geor1.runs.notebook import notebook_declarations
 ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 SOURCES = sorted((ROOT / "geor1").rglob("*.py"))
+GPU_EXTRAS = ("vllm", "qlora")  # in nobody's environment.yml
 STAGE_FOLDERS = ("synthesis", "sft", "grpo", "evaluation", "maps")
 each_notebook = pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.stem)
 each_source = pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.relative_to(ROOT).as_posix())
@@ -47,7 +48,10 @@ def project() -> dict[str, Any]:
 
 def direct_requirements() -> list[str]:
     extras = project()["optional-dependencies"]
-    named = [*project()["dependencies"], *(item for extra in extras if extra != "vllm" for item in extras[extra])]
+    named = [
+        *project()["dependencies"],
+        *(item for extra in extras if extra not in GPU_EXTRAS for item in extras[extra]),
+    ]
     return [item for item in named if not item.startswith("geor1")]
 
 
@@ -174,7 +178,7 @@ def test_notebook_parameters_repeat_the_miniature_profile(notebook: Path) -> Non
         assert not missing, f"{missing}: in profile {profile} and in the notebook, but not in miniature.yaml"
 
 
-@pytest.mark.parametrize("profile", ["miniature", "smoke"])
+@pytest.mark.parametrize("profile", profile_names())
 def test_profiles_fit_their_configs(profile: str) -> None:
     import importlib
 
@@ -246,6 +250,7 @@ def test_arrows_point_down(source: Path) -> None:
     if parts[0] in ("cli.py", "__main__.py", "__init__.py"):
         return
     above = {
+        "capacity": ("maps", "world"),  # plans whole profiles; nothing imports it
         "world": (*STAGE_FOLDERS, "asking"),
         "models": (*STAGE_FOLDERS, "world", "asking"),
         "asking": (*STAGE_FOLDERS, "world", "benchmarks", "general"),

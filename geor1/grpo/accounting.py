@@ -204,8 +204,8 @@ def cost_model(model: Any) -> CostModel:
     language, vision = model.model.language_model, model.model.visual
     text, seen = model.config.get_text_config(), model.config.vision_config
     head_size = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
-    element_bytes = next(language.parameters()).element_size()
     linear = _weights(language, nn.Linear)
+    held = sum(_bytes(layer.weight) for layer in language.modules() if isinstance(layer, nn.Linear))
     width = next(module for module in vision.blocks[0].modules() if isinstance(module, nn.Linear)).in_features
     whole = getattr(seen, "fullatt_block_indexes", None)
     full_layers = len(vision.blocks) if whole is None else len(whole)
@@ -223,13 +223,24 @@ def cost_model(model: Any) -> CostModel:
         ),
         per_vision_pair_full=4.0 * width * full_layers,
         per_vision_pair_window=4.0 * width * (len(vision.blocks) - full_layers),
-        weight_bytes=float(element_bytes * (linear + model.lm_head.weight.numel())),
+        weight_bytes=float(held + _bytes(model.lm_head.weight)),
         window_patches=0 if whole is None else seen.window_size // seen.patch_size,
     )
 
 
 def _weights(module: Any, kinds: Any) -> int:
-    return sum(layer.weight.numel() for layer in module.modules() if isinstance(layer, kinds))
+    return sum(_elements(layer) for layer in module.modules() if isinstance(layer, kinds))
+
+
+def _elements(layer: Any) -> int:
+    """Weights of a layer; those of a quantised one lie several to an element."""
+    if hasattr(layer, "in_features"):
+        return layer.in_features * layer.out_features
+    return layer.weight.numel()
+
+
+def _bytes(tensor: Any) -> int:
+    return tensor.numel() * tensor.element_size()
 
 
 @dataclasses.dataclass(frozen=True)

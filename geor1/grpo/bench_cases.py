@@ -22,6 +22,7 @@ from geor1.answers import pairing_prompt, to_messages
 from geor1.grpo.accounting import cost_model
 from geor1.grpo.prefix import score_completions
 from geor1.grpo.trainer import GeoGRPOTrainer
+from geor1.models.architectures import ARCHITECTURES, as_tiny_sizes
 from geor1.models.encoding import EncodedPrompt, PromptEncoder
 from geor1.models.speed import use_fast_vision
 from geor1.models.tiny import TinySizes, build_model, build_processor, build_tokenizer
@@ -40,20 +41,6 @@ CASES = {
     "paper-3b": ((2500, 400, 8),),
     "paper-7b": ((2500, 400, 8),),
 }
-# config.json of Qwen/Qwen2.5-VL-3B-Instruct; -7B-Instruct has the same vision tower
-PAPER_3B = TinySizes(
-    hidden=2048,
-    intermediate=11008,
-    layers=36,
-    heads=16,
-    key_value_heads=2,
-    vision_hidden=1280,
-    vision_intermediate=3420,
-    vision_depth=32,
-    vision_heads=16,
-    full_attention_blocks=(7, 15, 23, 31),
-    vocabulary=151936,
-)
 SIZES = {
     "tiny": TinySizes(
         hidden=256,
@@ -66,17 +53,8 @@ SIZES = {
         vision_depth=4,
         vision_heads=4,
     ),
-    "paper-3b": PAPER_3B,
-    "paper-7b": dataclasses.replace(
-        PAPER_3B,
-        hidden=3584,
-        intermediate=18944,
-        layers=28,
-        heads=28,
-        key_value_heads=4,
-        vocabulary=152064,
-        tied_embeddings=False,
-    ),
+    "paper-3b": as_tiny_sizes(ARCHITECTURES["qwen2.5-vl-3b"]),
+    "paper-7b": as_tiny_sizes(ARCHITECTURES["qwen2.5-vl-7b"]),
 }
 
 

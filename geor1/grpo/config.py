@@ -14,6 +14,7 @@ SCALINGS = ("group", "batch", "none")
 ORDERS = ("random", "easy_to_hard", "far_to_near")
 PROBES = ("cuda", "always", "never")
 SCHEDULES = ("constant", "linear")
+QUANTIZATIONS = ("", "nf4")
 _CHOICES = {
     "loss_type": LOSS_TYPES,
     "importance_sampling_level": LEVELS,
@@ -23,10 +24,11 @@ _CHOICES = {
     "schedule": SCHEDULES,
     "memory_probe": PROBES,
     "reward_preset": PRESETS,
+    "quantize": QUANTIZATIONS,
 }
 _AT_LEAST = {
     0: "prompts_per_pass max_questions warmup_steps weight_decay beta epsilon_high eval_every resample_rounds "
-    "vllm_max_tokens",
+    "vllm_max_tokens logits_chunk_tokens",
     1: "steps prompts_per_step max_completion_tokens num_iterations reward_max_length lora_rank lora_alpha n_eval "
     "rollouts_every rows_per_batch feature_store_gb save_steps image_cache_mb threads vllm_tensor_parallel",
     2: "group_size",
@@ -77,6 +79,9 @@ class GrpoConfig:
         lora: Train low-rank adapters of the language model (merged at the end) instead of all weights.
         lora_rank: Rank of the adapters.
         lora_alpha: Scale of the adapters; their output is multiplied by alpha / rank.
+        quantize: ``nf4`` keeps the frozen weights of the language model in four bits (QLoRA, arXiv 2305.14314; needs
+            ``lora`` and bitsandbytes); empty for as they are. The product is the adapters merged into the whole
+            weights.
         skip_flat_groups: Leave groups whose completions all earned the same out of the scoring pass; they carry no
             gradient, so the update is the same (not done while ``beta`` > 0, where they do).
         resample_rounds: Times that questions whose completions all earned the same are replaced, within a step, by
@@ -102,6 +107,8 @@ class GrpoConfig:
             for none. Within a step they are never made twice.
         feature_store_gb: Cap of that folder, GiB.
         gradient_checkpointing: Compute layers again in the backward pass instead of keeping what they made.
+        logits_chunk_tokens: Completion tokens whose logits exist at a time while scoring, forward and backward; 0 for
+            as many as fit 256 MiB.
         seed: Seed of order and sampling.
         save_steps: Steps between resumable checkpoints, a multiple of ``num_iterations``.
         image_cache_mb: Memory for decoded images, MiB.
@@ -142,6 +149,7 @@ class GrpoConfig:
     lora: bool = False
     lora_rank: int = 16
     lora_alpha: int = 32
+    quantize: str = ""
     skip_flat_groups: bool = True
     resample_rounds: int = 0
     order: str = "random"
@@ -159,6 +167,7 @@ class GrpoConfig:
     feature_store: str = ""
     feature_store_gb: int = 16
     gradient_checkpointing: bool = False
+    logits_chunk_tokens: int = 0
     seed: int = 0
     save_steps: int = 10
     image_cache_mb: int = 1024
@@ -185,6 +194,8 @@ class GrpoConfig:
             raise ConfigError(
                 "freeze: adapters train beside frozen weights, so with lora=true it would hold nothing back"
             )
+        if self.quantize and not self.lora:
+            raise ConfigError("quantize: weights in four bits do not train; expected lora=true")
         if self.resample_rounds and self.order != "random":
             raise ConfigError(f"resample_rounds: draws at random; expected order='random', got {self.order!r}")
         if self.feature_store and not (self.freeze_vision or self.freeze or self.lora):

@@ -15,9 +15,9 @@ import dataclasses
 from typing import Any
 
 import torch
-from torch.utils.checkpoint import checkpoint
 
 from geor1.grpo.attention import Layout, choose_kernel, lay_out, use_group_attention
+from geor1.grpo.logits import ChunkedScores
 from geor1.models.encoding import PromptBatch
 from geor1.models.positions import prompt_positions
 from geor1.models.vision import encode_images
@@ -64,7 +64,7 @@ def score_completions(
     temperature: float = 1.0,
     with_entropy: bool = False,
     kernel: str | None = None,
-    logits_budget_bytes: int = LOGITS_BUDGET_BYTES,
+    logits_chunk_tokens: int = 0,
 ) -> Scores:
     """Score completions that come in groups of equal size, prompt by prompt.
 
@@ -76,7 +76,8 @@ def score_completions(
         temperature: Sampling temperature that the logits are divided by, > 0.
         with_entropy: Whether to return entropies too.
         kernel: How attention is computed, see :mod:`geor1.grpo.attention`; None takes what is fastest on the device.
-        logits_budget_bytes: Logits are made, used and in the backward pass made again in pieces of this size.
+        logits_chunk_tokens: Logits are made, used and in the backward pass made again for so many tokens at a time; 0
+            for as many as fit ``LOGITS_BUDGET_BYTES``.
 
     Returns:
         Scores; gradients flow to all parameters that require them, images included.
@@ -105,7 +106,7 @@ def score_completions(
         groups=packed.layout,
     ).last_hidden_state[0]
     chosen, entropy = _score(
-        model.lm_head, hidden[packed.predicting], completions[counted], temperature, with_entropy, logits_budget_bytes
+        model.lm_head, hidden[packed.predicting], completions[counted], temperature, with_entropy, logits_chunk_tokens
     )
     zeros = torch.zeros(completions.shape, dtype=chosen.dtype, device=chosen.device)
     return Scores(
@@ -158,30 +159,14 @@ def _pack(model: Any, batch: PromptBatch, completions: torch.Tensor, counted: to
 
 
 def _score(
-    head: Any, hidden: torch.Tensor, tokens: torch.Tensor, temperature: float, with_entropy: bool, budget_bytes: int
+    head: Any, hidden: torch.Tensor, tokens: torch.Tensor, temperature: float, with_entropy: bool, chunk_tokens: int
 ) -> tuple[torch.Tensor, torch.Tensor | None]:
     """Log p of each token and, if asked for, the entropy of its prediction, [tokens] each, float32.
 
-    Logits of all tokens at once would need tokens x vocabulary x 4 bytes, several times over; in pieces, each made
-    again in the backward pass, memory does not grow with the number of tokens.
+    Logits of all tokens at once would need tokens x vocabulary x 4 bytes, several times over.
     """
-    size = max(1, budget_bytes // (4 * head.weight.shape[0]))
-    pieces = []
-    for first in range(0, max(1, len(tokens)), size):
-        given = (head, hidden[first : first + size], tokens[first : first + size], temperature, with_entropy)
-        # One piece fits the budget by itself, so nothing needs to be made twice.
-        whole = len(tokens) <= size or not torch.is_grad_enabled()
-        pieces.append(_score_piece(*given) if whole else checkpoint(_score_piece, *given, use_reentrant=False))
-    chosen, entropies = zip(*pieces, strict=True)
-    return torch.cat(chosen), torch.cat(entropies) if with_entropy else None
-
-
-def _score_piece(
-    head: Any, hidden: torch.Tensor, tokens: torch.Tensor, temperature: float, with_entropy: bool
-) -> tuple[torch.Tensor, torch.Tensor | None]:
-    normalised = torch.log_softmax(head(hidden).float() / temperature, dim=-1)
-    entropies = None
-    if with_entropy:
-        with torch.no_grad():
-            entropies = -(normalised.exp() * normalised).sum(-1)
-    return normalised.gather(-1, tokens[:, None])[:, 0], entropies
+    if head.bias is not None:
+        raise ValueError("lm_head: expected a head without bias, as the Qwen-VL families have")
+    size = chunk_tokens or max(1, LOGITS_BUDGET_BYTES // (4 * head.weight.shape[0]))
+    chosen, entropies = ChunkedScores.apply(hidden, head.weight, tokens, temperature, with_entropy, size)
+    return chosen, entropies if with_entropy else None

@@ -22,7 +22,7 @@ from geor1.grpo.data import (
 from geor1.grpo.rewards import AccuracyReward, RewardFunction, make_rewards
 from geor1.models.encoding import PromptEncoder
 from geor1.models.generate import end_tokens, generate
-from geor1.models.loading import load_model, load_processor, save_checkpoint
+from geor1.models.loading import load_for_training, load_processor, save_checkpoint
 from geor1.records import Question
 from geor1.runs import ConfigError, announce, append_metrics, read_metrics
 
@@ -62,7 +62,7 @@ def run_grpo(config: GrpoConfig, data: Path, checkpoint: Path, run_dir: Path) ->
     needed = math.ceil(config.steps / config.num_iterations) * config.prompts_per_step
     consumed = [questions[place] for place in consumption_order(questions, needed, config.order, config.seed)]
     state = training.process_state()
-    model, processor = load_model(checkpoint).to(state.device), load_processor(checkpoint)
+    model, processor = load_for_training(checkpoint, state.device, config.quantize), load_processor(checkpoint)
     freeze(model, vision=config.freeze_vision, pattern=config.freeze)
     encoder = PromptEncoder(processor, limit_bytes=config.image_cache_mb << 20)
     held_out = None
@@ -80,7 +80,7 @@ def run_grpo(config: GrpoConfig, data: Path, checkpoint: Path, run_dir: Path) ->
     if state.is_main_process:
         trained = trainer.accelerator.unwrap_model(trainer.model)
         if config.lora:
-            trained = trained.merge_and_unload()
+            trained = training.merge_adapters(trained, checkpoint if config.quantize else None)
         shutil.rmtree(product, ignore_errors=True)
         save_checkpoint(trained.eval(), processor, product, weights)
         labels = count_labels({question.question_id for question in consumed}, before=training.labels_seen(checkpoint))
@@ -159,6 +159,7 @@ def build_trainer(
         held_out=held_out,
         eval_every=config.eval_every,
         memory_probe=config.memory_probe,
+        logits_chunk_tokens=config.logits_chunk_tokens,
         model=model,
         reward_funcs=rewards,
         args=trl_settings(config, run_dir, weights),
@@ -217,7 +218,6 @@ def trl_settings(config: GrpoConfig, run_dir: Path, reward_weights: list[float])
     settings["gradient_checkpointing"] = config.gradient_checkpointing
     return GRPOConfig(
         **settings,
-        gradient_checkpointing_kwargs={"use_reentrant": False},
         per_device_train_batch_size=size * config.group_size,
         gradient_accumulation_steps=passes,
         steps_per_generation=passes,

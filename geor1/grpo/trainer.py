@@ -66,6 +66,7 @@ class GeoGRPOTrainer(ResumingMixin, SamplingTrainer):
             that step's log line.
         eval_every: Steps between calls of ``held_out``; 0 for none.
         memory_probe: As in :class:`geor1.grpo.config.GrpoConfig`.
+        logits_chunk_tokens: As in :class:`geor1.grpo.config.GrpoConfig`.
         **settings: Arguments of :class:`geor1.grpo.sampling.SamplingTrainer` and GRPOTrainer's own.
 
     Several processes (``accelerate launch`` or ``torchrun``) each sample and score their own questions, DDP or FSDP2
@@ -85,6 +86,7 @@ class GeoGRPOTrainer(ResumingMixin, SamplingTrainer):
         held_out: Callable[[Any], dict[str, float]] | None = None,
         eval_every: int = 0,
         memory_probe: str = "cuda",
+        logits_chunk_tokens: int = 0,
         **settings: Any,
     ) -> None:
         super().__init__(**settings)
@@ -103,6 +105,7 @@ class GeoGRPOTrainer(ResumingMixin, SamplingTrainer):
         self._rollouts_every = rollouts_every
         self._held_out = held_out
         self._eval_every = eval_every
+        self._logits_chunk_tokens = logits_chunk_tokens
         if memory_probe not in PROBES:
             raise ValueError(f"memory_probe: expected one of {PROBES}, got {memory_probe!r}")
         self._probes = memory_probe == "always" or memory_probe == self.accelerator.device.type
@@ -157,6 +160,7 @@ class GeoGRPOTrainer(ResumingMixin, SamplingTrainer):
                     torch.ones(count * group, length, device=device),
                     temperature=self.temperature,
                     with_entropy=True,
+                    logits_chunk_tokens=self._logits_chunk_tokens,
                 )
             scores.log_probs.sum().backward()
         except torch.OutOfMemoryError as error:
@@ -284,6 +288,7 @@ class GeoGRPOTrainer(ResumingMixin, SamplingTrainer):
                     mask[rows],
                     temperature=self.temperature,
                     with_entropy=compute_entropy,
+                    logits_chunk_tokens=self._logits_chunk_tokens,
                 )
             log_probs = log_probs.index_copy(0, rows, scores.log_probs)
             if scores.entropies is not None:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    import torch
     from transformers import PreTrainedModel
     from transformers.processing_utils import ProcessorMixin
 
@@ -57,18 +58,22 @@ def image_only(processor_class: type) -> type:
     return ImageOnly
 
 
-def load_model(path: Path | str, *, dtype: str = "float32") -> PreTrainedModel:
+def load_model(path: Path | str, *, dtype: str = "float32", quantize: str = "", device: Any = None) -> PreTrainedModel:
     """Load a Qwen-VL-family model.
 
     Args:
         path: A local folder (ours, or a downloaded one) or a hub name such as ``Qwen/Qwen2.5-VL-7B-Instruct``.
         dtype: ``float32``, ``bfloat16`` or ``float16``; what is stored may differ (the shipped base is float16).
+        quantize: ``nf4`` keeps the linear layers of the language model, its head left out, in four bits, computing in
+            ``dtype``; empty for none. Source: QLoRA (Dettmers et al. 2023, arXiv 2305.14314).
+        device: Where the weights go; None for the CPU.
 
     Returns:
-        The model in evaluation mode, on the CPU, with the faster vision transformer of :mod:`geor1.models.speed`.
+        The model in evaluation mode, with the faster vision transformer of :mod:`geor1.models.speed`.
 
     Raises:
-        ModelLoadError: The folder is missing, incomplete, of another model family, or without safetensors.
+        ModelLoadError: The folder is missing, incomplete, of another model family, or without safetensors; or
+            ``quantize`` is unknown, or needs a package that is not installed.
     """
     import torch
     import transformers
@@ -82,8 +87,56 @@ def load_model(path: Path | str, *, dtype: str = "float32") -> PreTrainedModel:
     if Path(source).is_dir() and not list(Path(source).glob("*.safetensors")):
         raise ModelLoadError(f"{source}: expected weights as *.safetensors, found none; was the run cut short?")
     model_class = getattr(transformers, FAMILIES[_family(source)][1])
-    model = model_class.from_pretrained(source, dtype=types[dtype], trust_remote_code=False, use_safetensors=True)
+    placed: dict[str, Any] = {} if device is None else {"device_map": {"": device}}
+    if quantize:
+        placed["quantization_config"] = _four_bits(quantize, types[dtype])
+    model = model_class.from_pretrained(
+        source, dtype=types[dtype], trust_remote_code=False, use_safetensors=True, **placed
+    )
+    for layer in model.modules() if quantize else ():
+        if hasattr(layer, "support_avx512bf16_for_cpu"):
+            # Else a CPU repacks weights for good at the first pass without gradients, into a form that has none.
+            layer.support_avx512bf16_for_cpu = False
     return use_fast_vision(model.eval())
+
+
+def load_for_training(path: Path | str, device: torch.device, quantize: str, *, move: bool = True) -> PreTrainedModel:
+    """Load a model as the training stages start from it: float32 weights (bfloat16 ones where they stay quantised).
+
+    Args:
+        path: As in :func:`load_model`.
+        device: Where training runs.
+        quantize: As in :func:`load_model`.
+        move: Whether whole weights go to ``device`` at once; four-bit ones are made there in any case.
+
+    Raises:
+        ModelLoadError: As in :func:`load_model`.
+    """
+    if not quantize:
+        model = load_model(path)
+        return model.to(device) if move else model  # type: ignore[arg-type]
+    dtype = "float32" if device.type == "cpu" else "bfloat16"
+    return load_model(path, dtype=dtype, quantize=quantize, device=device)
+
+
+def _four_bits(quantize: str, dtype: Any) -> Any:
+    """Settings of bitsandbytes; the vision tower stays as it is, so that its features can be kept."""
+    if quantize != "nf4":
+        raise ModelLoadError(f"quantize: expected 'nf4' or nothing, got {quantize!r}")
+    if importlib.util.find_spec("bitsandbytes") is None:
+        raise ModelLoadError(
+            "quantize='nf4': needs the package bitsandbytes, which is not installed; pip install 'geor1[qlora]', or "
+            "set quantize='' (16 bits a weight instead of about 4.5)"
+        )
+    from transformers import BitsAndBytesConfig
+
+    return BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=dtype,
+        llm_int8_skip_modules=["model.visual", "lm_head"],
+    )
 
 
 def load_processor(path: Path | str) -> ProcessorMixin:

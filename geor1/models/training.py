@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import tempfile
 import time
 import warnings
 from collections.abc import Callable
@@ -102,6 +103,7 @@ def trainer_settings(run_dir: Path, *, seed: int, learning_rate: float, steps: i
         "use_cpu": cpu,
         "bf16": not cpu,
         "gradient_checkpointing": False,
+        "gradient_checkpointing_kwargs": {"use_reentrant": False},
         "remove_unused_columns": False,
         "dataloader_num_workers": 0,
         "dataloader_pin_memory": not cpu,
@@ -119,6 +121,25 @@ def lora_settings(rank: int, alpha: int) -> Any:
     from peft import LoraConfig
 
     return LoraConfig(r=rank, lora_alpha=alpha, target_modules=LORA_TARGETS, task_type="CAUSAL_LM")
+
+
+def merge_adapters(model: Any, base: Path | str | None) -> Any:
+    """A plain model with low-rank adapters worked into its weights.
+
+    Args:
+        model: From peft, trained.
+        base: The checkpoint that it was loaded from in four bits, whose whole weights take the adapters up (worked into
+            rounded weights, they would be rounded themselves); None to merge into the weights at hand.
+    """
+    if base is None:
+        return model.merge_and_unload()
+    from peft import PeftModel
+
+    from geor1.models.loading import load_model
+
+    with tempfile.TemporaryDirectory() as folder:
+        model.save_pretrained(folder)
+        return PeftModel.from_pretrained(load_model(base), folder).merge_and_unload()
 
 
 class ResumingMixin:

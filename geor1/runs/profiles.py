@@ -39,10 +39,12 @@ class About:
     Attributes:
         description: One line: for which machine, how long.
         run_missing_stages: Whether a notebook may run the stages before it by itself.
+        device: Accelerator that it is for, a name in :mod:`geor1.capacity.hardware`; empty for a CPU.
     """
 
     description: str = ""
     run_missing_stages: bool = False
+    device: str = ""
 
 
 def notebooks_dir() -> Path:

@@ -6,6 +6,8 @@ import dataclasses
 
 from geor1.runs import ConfigError
 
+QUANTIZATIONS = ("", "nf4")
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class SftConfig:
@@ -27,7 +29,13 @@ class SftConfig:
         lora: Train low-rank adapters of the language model (merged at the end) instead of all weights.
         lora_rank: Rank of the adapters.
         lora_alpha: Scale of the adapters; their output is multiplied by alpha / rank.
+        quantize: ``nf4`` keeps the frozen weights of the language model in four bits (QLoRA, arXiv 2305.14314; needs
+            ``lora`` and bitsandbytes); empty for as they are. The product is the adapters merged into the whole
+            weights.
         freeze_vision: Keep the vision transformer as it is (adapters never touch it).
+        gradient_checkpointing: Compute layers again in the backward pass instead of keeping what they made. Logits
+        never
+            exist whole in any case: TRL makes them in tiles of tokens by vocabulary, forward and backward.
         answer_letter_loss: Whether the option letter of a pairing chain is learnt. False leaves its tokens out of the
             loss, so that the scaffold teaches the form of an answer and nothing about letters.
         seed: Seed of order and adapters.
@@ -51,7 +59,9 @@ class SftConfig:
     lora: bool = False
     lora_rank: int = 16
     lora_alpha: int = 32
+    quantize: str = ""
     freeze_vision: bool = False
+    gradient_checkpointing: bool = False
     answer_letter_loss: bool = True
     seed: int = 0
     save_steps: int = 100
@@ -74,6 +84,10 @@ class SftConfig:
             raise ConfigError(
                 f"micro_batch_size: expected a divisor of batch_size={self.batch_size}, got {self.micro_batch_size}"
             )
+        if self.quantize not in QUANTIZATIONS:
+            raise ConfigError(f"quantize: expected one of {QUANTIZATIONS}, got {self.quantize!r}")
+        if self.quantize and not self.lora:
+            raise ConfigError("quantize: weights in four bits do not train; expected lora=true")
         if not 0 < self.adam_beta2 < 1:
             raise ConfigError(f"adam_beta2: expected between 0 and 1, got {self.adam_beta2}")
         if "/" in self.scaffolds or not self.scaffolds.endswith(".jsonl"):

@@ -7,7 +7,7 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from geor1.models.loading import BASE_MODEL_PATH, load_model, load_processor, save_checkpoint
+from geor1.models.loading import BASE_MODEL_PATH, load_for_training, load_processor, save_checkpoint
 from geor1.records import Scaffold
 from geor1.runs import ConfigError, announce, read_metrics
 from geor1.sft.config import SftConfig
@@ -47,7 +47,8 @@ def run_sft(config: SftConfig, data: Path, run_dir: Path) -> Path:
     order = consumption_order(scaffolds, config.batch_size, steps, config.seed)
     base = config.base_model or str(BASE_MODEL_PATH)
     state = training.process_state()
-    model, processor = load_model(base), load_processor(base)
+    model = load_for_training(base, state.device, config.quantize, move=False)  # the trainer moves it, or shares it out
+    processor = load_processor(base)
     if config.freeze_vision:
         model.model.visual.requires_grad_(False)
     resume = training.from_first_process(lambda: training.resume_point(run_dir))
@@ -60,7 +61,7 @@ def run_sft(config: SftConfig, data: Path, run_dir: Path) -> Path:
     if state.is_main_process:
         trained = trainer.accelerator.unwrap_model(trainer.model)
         if config.lora:
-            trained = trained.merge_and_unload()
+            trained = training.merge_adapters(trained, base if config.quantize else None)
         shutil.rmtree(product, ignore_errors=True)
         save_checkpoint(trained.eval(), processor, product, weights)
         labels = count_labels([scaffolds[index] for index in sorted(set(order))], before=training.labels_seen(base))
@@ -137,6 +138,7 @@ def trl_settings(config: SftConfig, run_dir: Path, steps: int) -> Any:
     settings = trainer_settings(
         run_dir, seed=config.seed, learning_rate=config.learning_rate, steps=steps, save_steps=config.save_steps
     )
+    settings["gradient_checkpointing"] = config.gradient_checkpointing
     return TrlSftConfig(
         **settings,
         per_device_train_batch_size=passes_size,

@@ -43,9 +43,9 @@ def small_model(seed: int = 0, spread: float = 1.0, **sizes: Any) -> tuple[Any, 
     return model.eval(), build_processor(tokenizer)
 
 
-def small_checkpoint(folder: Path, seed: int = 0, spread: float = 1.0) -> Path:
+def small_checkpoint(folder: Path, seed: int = 0, spread: float = 1.0, **sizes: Any) -> Path:
     """Save :func:`small_model`."""
-    return save_checkpoint(*small_model(seed, spread), folder)
+    return save_checkpoint(*small_model(seed, spread, **sizes), folder)
 
 
 def picture(rng: np.random.Generator, width: int = 56, height: int = 28) -> Image.Image:

@@ -1,0 +1,405 @@
+"""A profile's two training stages as plans: memory, arithmetic, seconds a step, days, money."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import math
+from typing import Any
+
+from geor1.capacity import seconds as step_time
+from geor1.capacity.hardware import DEVICES, EFFICIENCIES, Device
+from geor1.capacity.memory import Counts, Holding, Memory, counts, held, sampled_in_process, trained, vllm_least
+from geor1.capacity.simulate import Pass, Setup, pass_bytes
+from geor1.evaluation.config import EvaluationConfig
+from geor1.grpo.accounting import CostModel, Work, cost_model, count_work
+from geor1.grpo.config import GrpoConfig
+from geor1.models.architectures import Architecture, find_architecture, published_config, without_memory
+from geor1.runs import ConfigError, configure
+from geor1.runs.processes import LaunchConfig
+from geor1.runs.profiles import about_profile, launch_section
+from geor1.runs.typed import build_dataclass
+from geor1.sft.config import SftConfig
+from geor1.synthesis.config import SynthesisConfig
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Assumptions:
+    """What no profile says.
+
+    Attributes:
+        text_tokens: Tokens of a prompt that are not pictures.
+        chain_tokens: Of a scaffold, mean. Source: 1,127.6, the paper's Geo-SFT, which writes what it was taught.
+        completion_tokens: Of a sampled completion, mean over a run. Source: between 1,127.6 (Geo-SFT, where stage 03
+            starts) and 378.8 (Geo-R1, where it ends).
+        longest: The longest completion of a step, in means, if the limit allows it.
+    """
+
+    text_tokens: int = 160
+    chain_tokens: int = 1128
+    completion_tokens: int = 750
+    longest: float = 2.0
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Machine:
+    """What a stage runs on.
+
+    Attributes:
+        name: Key of :data:`geor1.capacity.hardware.DEVICES`.
+        devices: How many.
+        sharing: How they share the model, see :data:`geor1.capacity.memory.SHARINGS`.
+        per_machine: Devices of one machine.
+        dollars_per_hour: Of one device; None takes the table's assumption.
+    """
+
+    name: str
+    devices: int
+    sharing: str
+    per_machine: int = 8
+    dollars_per_hour: float | None = None
+
+    @property
+    def device(self) -> Device:
+        """Its data sheet."""
+        return DEVICES[self.name]
+
+    @property
+    def dollars(self) -> float:
+        """An hour of all devices."""
+        price = self.device.dollars_per_hour if self.dollars_per_hour is None else self.dollars_per_hour
+        return price * self.devices
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Plan:
+    """One stage on one machine.
+
+    Attributes:
+        stage: Its name.
+        machine: What it runs on.
+        memory: Of a device.
+        total_flops: Of a step, all devices together.
+        phases: Seconds a step by phase, for each of ``EFFICIENCIES``.
+        steps: Optimiser steps.
+        questions: Prompts a step.
+    """
+
+    stage: str
+    machine: Machine
+    memory: Memory
+    total_flops: float
+    phases: dict[str, dict[str, float]]
+    steps: int
+    questions: int
+
+    @property
+    def fits(self) -> bool:
+        """Whether the peak fits the device, and vLLM its share."""
+        memory = self.memory
+        return memory.peak <= self.machine.device.memory_bytes and memory.sampler_least <= memory.sampler
+
+    def seconds(self, share: str = "middle") -> float:
+        """Of a step."""
+        return sum(self.phases[share].values())
+
+    def days(self, share: str = "middle") -> float:
+        """Of the stage."""
+        return self.steps * self.seconds(share) / 86400
+
+    def dollars(self, share: str = "middle") -> float:
+        """Of the stage."""
+        return self.days(share) * 24 * self.machine.dollars
+
+    @property
+    def bottleneck(self) -> str:
+        """The longest phase."""
+        middle = self.phases["middle"]
+        return max(middle, key=lambda name: middle[name])
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Profile:
+    """A profile as far as planning goes.
+
+    Attributes:
+        name: Its name.
+        architecture: The model that both stages train.
+        grids_thw: Patch grid of every picture of a question, panorama first.
+        megapixels: Of these pictures.
+        sft: Parameters of stage 02.
+        grpo: Parameters of stage 03.
+        evaluation: Parameters of stage 04.
+        machine: What the profile says that it is for.
+    """
+
+    name: str
+    architecture: Architecture
+    grids_thw: tuple[tuple[int, int, int], ...]
+    megapixels: float
+    sft: SftConfig
+    grpo: GrpoConfig
+    evaluation: EvaluationConfig
+    machine: Machine
+
+
+def read_profile(name: str, **grpo: Any) -> Profile:
+    """Read a profile for planning.
+
+    Args:
+        name: Its name.
+        **grpo: Parameters of stage 03 that win over the profile's.
+
+    Raises:
+        ConfigError: It names no model of known sizes, no picture sizes, or no device.
+    """
+    data = configure(SynthesisConfig, "01_data_synthesis", name)
+    sft = configure(SftConfig, "02_scaffold_sft", name)
+    about = about_profile(name)
+    if about.device not in DEVICES:
+        raise ConfigError(f"{name}.yaml: about.device: expected one of {sorted(DEVICES)}, got {about.device!r}")
+    try:
+        architecture = find_architecture(sft.base_model)
+    except ValueError as error:
+        raise ConfigError(f"{name}.yaml: 02_scaffold_sft.base_model: {error}") from error
+    if not (data.tile_px and data.panorama_width_px and data.panorama_height_px):
+        raise ConfigError(f"{name}.yaml: 01_data_synthesis: expected sizes of panorama and tiles above 0, to plan for")
+    sizes = [(data.panorama_width_px, data.panorama_height_px)] + [(data.tile_px, data.tile_px)] * data.candidates
+    factor, patch = architecture.image_factor_px, int(architecture.vision["patch_size"])
+    for width, height in sizes:
+        if width % factor or height % factor:
+            raise ConfigError(f"{name}.yaml: pictures of {width} x {height}: expected multiples of {factor} pixels")
+    return Profile(
+        name=name,
+        architecture=architecture,
+        grids_thw=tuple((1, height // patch, width // patch) for width, height in sizes),
+        megapixels=sum(width * height for width, height in sizes) / 1e6,
+        sft=sft,
+        grpo=configure(GrpoConfig, "03_grpo", name, **grpo),
+        evaluation=configure(EvaluationConfig, "04_evaluation", name),
+        machine=_machine(name, about.device),
+    )
+
+
+def _machine(profile: str, device: str) -> Machine:
+    """What a profile's ``launch`` section asks for."""
+    launch = build_dataclass(LaunchConfig, launch_section(profile), f"{profile}.yaml: launch")
+    devices = max(1, launch.processes)
+    sharing = launch.launcher or "ddp"
+    per_machine = devices // launch.machines
+    return Machine(name=device, devices=devices, sharing=sharing if devices > 1 else "", per_machine=per_machine)
+
+
+@functools.cache
+def _cost(hub_name: str) -> CostModel:
+    return cost_model(without_memory(published_config(find_architecture(hub_name))))
+
+
+@functools.cache
+def _activations(hub_name: str, shape: Pass, setup: Setup) -> int:
+    return pass_bytes(published_config(find_architecture(hub_name)), shape, setup)
+
+
+def _setup(holding: Holding, checkpointing: bool, *, sampled: bool) -> Setup:
+    import torch
+
+    return Setup(
+        weights=torch.bfloat16 if holding.half else torch.float32,
+        autocast=not holding.half,
+        lora_rank=holding.lora_rank,
+        freeze_vision=holding.freezes_vision,
+        features=sampled and holding.keeps_features,
+        checkpointing=checkpointing,
+    )
+
+
+def _share(whole: int, machine: Machine, at_once: int, what: str) -> tuple[int, int]:
+    """A device's part of a step, and how much of it a pass takes."""
+    if whole % machine.devices:
+        raise ConfigError(f"{what}: expected a multiple of {machine.devices} devices, got {whole}")
+    own = whole // machine.devices
+    size = min(at_once or own, own)
+    if own % size:
+        raise ConfigError(f"{what}: a device's {own} do not divide into passes of {size}")
+    return own, size
+
+
+def plan_grpo(profile: Profile, machine: Machine | None = None, assumed: Assumptions | None = None) -> Plan:
+    """Plan stage 03.
+
+    Args:
+        profile: Its parameters.
+        machine: What it runs on; None for what the profile says.
+        assumed: What the profile does not say.
+    """
+    machine, assumed, config = machine or profile.machine, assumed or Assumptions(), profile.grpo
+    own, size = _share(config.prompts_per_step, machine, config.prompts_per_pass, "prompts_per_step")
+    holding = Holding(
+        sharing=machine.sharing,
+        devices=machine.devices,
+        lora_rank=config.lora_rank if config.lora else 0,
+        quantized=bool(config.quantize),
+        freeze_vision=config.freeze_vision,
+        reference=config.beta > 0,
+    )
+    hub, numbers = profile.architecture.hub_name, counts(profile.architecture)
+    limit, mean = config.max_completion_tokens, min(assumed.completion_tokens, config.max_completion_tokens)
+    prompt, one = _question(profile, assumed.text_tokens, [mean] * config.group_size)
+    shape = Pass(
+        prompts=size,
+        text_tokens=assumed.text_tokens,
+        grids_thw=profile.grids_thw,
+        group=config.group_size,
+        completion_tokens=limit,
+        logits_chunk_tokens=config.logits_chunk_tokens,
+    )
+    rows = min(own * config.group_size, config.rows_per_batch)
+    colocated = config.rollouts == "vllm_colocate"
+    if config.rollouts == "in_process":
+        at_once = max(1, rows // config.group_size)
+        sampler = sampled_in_process(numbers, at_once, prompt, rows, limit, 2 if holding.quantized else 4)
+    else:
+        sampler = config.vllm_gpu_memory * machine.device.memory_bytes if colocated else 0.0
+    memory = Memory(
+        parts=held(numbers, holding),
+        activations=_activations(hub, shape, _setup(holding, config.gradient_checkpointing, sampled=True)),
+        sampler=sampler,
+        sampler_stays=colocated and not config.vllm_sleep,
+        sampler_least=vllm_least(numbers, config.vllm_max_tokens or prompt + limit) if colocated else 0.0,
+    )
+    evaluated = math.ceil(config.n_eval / 64) * limit / config.eval_every if config.eval_every else 0.0
+    step = step_time.StepShape(
+        work=_times(one, own),
+        passes=own // size,
+        megapixels=own * profile.megapixels,
+        vision_stored=bool(config.feature_store),
+        prompt_tokens=prompt,
+        rows=rows,
+        batches=math.ceil(own * config.group_size / rows),
+        decode_steps=min(limit, math.ceil(assumed.longest * mean)),
+        mean_tokens=mean,
+        vllm=config.rollouts != "in_process",
+        checkpointing=config.gradient_checkpointing,
+        held_out_passes=evaluated,
+        save_bytes=_saved(numbers, holding) / config.save_steps,
+    )
+    return _plan("03_grpo", profile, machine, memory, step, holding, config.steps, config.prompts_per_step)
+
+
+def plan_sft(
+    profile: Profile, machine: Machine | None = None, assumed: Assumptions | None = None, chains: int = 12_600
+) -> Plan:
+    """Plan stage 02; arguments as :func:`plan_grpo`.
+
+    Args:
+        profile: Its parameters.
+        machine: What it runs on; None for what the profile says.
+        assumed: What the profile does not say.
+        chains: Scaffolds, where ``max_steps`` does not say how long it runs. Source of the default: the paper's 12.6 K.
+    """
+    machine, assumed, config = machine or profile.machine, assumed or Assumptions(), profile.sft
+    own, size = _share(config.batch_size, machine, config.micro_batch_size, "batch_size")
+    holding = Holding(
+        sharing=machine.sharing,
+        devices=machine.devices,
+        lora_rank=config.lora_rank if config.lora else 0,
+        quantized=bool(config.quantize),
+        freeze_vision=config.freeze_vision,
+        reference=False,
+    )
+    numbers = counts(profile.architecture)
+    prompt, one = _question(profile, assumed.text_tokens, [assumed.chain_tokens])
+    shape = Pass(
+        prompts=size,
+        text_tokens=assumed.text_tokens,
+        grids_thw=profile.grids_thw,
+        group=1,
+        completion_tokens=math.ceil(assumed.longest * assumed.chain_tokens),
+        logits_chunk_tokens=512,  # TRL's own tiles are of this order
+    )
+    setup = _setup(holding, config.gradient_checkpointing, sampled=False)
+    memory = Memory(parts=held(numbers, holding), activations=_activations(profile.architecture.hub_name, shape, setup))
+    step = step_time.StepShape(
+        work=_times(one, own),
+        passes=own // size,
+        megapixels=own * profile.megapixels,
+        vision_stored=False,
+        prompt_tokens=prompt,
+        rows=0,
+        batches=0,
+        decode_steps=0,
+        mean_tokens=assumed.chain_tokens,
+        vllm=False,
+        checkpointing=config.gradient_checkpointing,
+        held_out_passes=0.0,
+        save_bytes=_saved(numbers, holding) / config.save_steps,
+    )
+    steps = config.max_steps or math.ceil((config.max_examples or chains) * config.epochs / config.batch_size)
+    return _plan("02_scaffold_sft", profile, machine, memory, step, holding, steps, config.batch_size)
+
+
+def evaluation_hours(profile: Profile, machine: Machine, share: str = "middle", models: int = 3) -> float:
+    """Hours of stage 04 on one device, by vLLM or in process: every completion of full length.
+
+    Args:
+        profile: Its parameters.
+        machine: What it runs on; one of its devices is taken.
+        share: Which of ``EFFICIENCIES``.
+        models: Models evaluated: base, scaffold, GRPO.
+    """
+    config, efficiency = profile.evaluation, EFFICIENCIES[share]
+    asked = config.n_questions * config.rotations + config.n_geolocation
+    asked += config.n_control * config.control_rotations * len(config.controls)
+    cost, numbers = _cost(profile.architecture.hub_name), counts(profile.architecture)
+    prompt, one = _question(profile, Assumptions().text_tokens, [config.max_new_tokens])
+    vllm, rows = config.backend != "in_process", config.batch_size
+    alone = Holding(
+        sharing="", devices=1, lora_rank=0, quantized=False, freeze_vision=True, reference=False
+    )  # the product, adapters merged
+    shape = step_time.StepShape(
+        work=one, passes=1, megapixels=0.0, vision_stored=False, prompt_tokens=prompt, rows=rows, batches=1,
+        decode_steps=config.max_new_tokens, mean_tokens=config.max_new_tokens, vllm=vllm, checkpointing=False,
+        held_out_passes=0.0, save_bytes=0.0,
+    )  # fmt: skip
+    decode = step_time.decoding_pass(cost, numbers, shape, alone, machine.device, efficiency)
+    if not vllm and config.dtype != "float32":
+        decode /= 2  # stage 04 loads weights in half precision, training does not
+    read = (cost.vision(one) + cost.prefill(one)) / (machine.device.flops_per_s * efficiency.compute)
+    return models * asked * (read + config.max_new_tokens * decode / rows) / 3600
+
+
+def _question(profile: Profile, text_tokens: int, completions: list[int]) -> tuple[int, Work]:
+    """Prompt tokens of a question, and its work."""
+    merge = int(profile.architecture.vision["spatial_merge_size"]) ** 2
+    patches = sum(time * height * width for time, height, width in profile.grids_thw)
+    prompt = text_tokens + patches // merge + 2 * len(profile.grids_thw)
+    window = _cost(profile.architecture.hub_name).window_patches
+    return prompt, count_work(prompt, profile.grids_thw, completions, window_patches=window)
+
+
+def _times(work: Work, count: int) -> Work:
+    return sum([work] * count, Work())
+
+
+def _saved(numbers: Counts, holding: Holding) -> float:
+    """Bytes of a resumable checkpoint: weights that train, and the optimiser's moments."""
+    return 12.0 * trained(numbers, holding)
+
+
+def _plan(
+    stage: str, profile: Profile, machine: Machine, memory: Memory, step: Any, holding: Holding, steps: int, asked: int
+) -> Plan:
+    cost, numbers = _cost(profile.architecture.hub_name), counts(profile.architecture)
+    done = step_time.flops(cost, numbers, step, holding)
+    return Plan(
+        stage=stage,
+        machine=machine,
+        memory=memory,
+        total_flops=machine.devices * sum(done.values()),
+        phases={
+            name: step_time.seconds(cost, numbers, step, holding, machine.device, share, machine.per_machine)
+            for name, share in EFFICIENCIES.items()
+        },
+        steps=steps,
+        questions=asked,
+    )

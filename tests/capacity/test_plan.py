@@ -1,0 +1,121 @@
+"""Every profile: valid parameters, a model of the published size, memory that fits what it is for."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from geor1.capacity import departures, report
+from geor1.capacity.hardware import GIB
+from geor1.capacity.memory import Holding, counts
+from geor1.capacity.plan import Machine, Plan, Profile, evaluation_hours, plan_grpo, plan_sft, read_profile
+from geor1.capacity.seconds import PHASES, REMEDIES, message_bytes
+from geor1.models.architectures import count_parameters, published_config, without_memory
+from geor1.runs import ConfigError
+from geor1.runs.profiles import about_profile, notebooks_dir, profile_names
+
+ROOT = Path(__file__).resolve().parents[2]
+PAPERS = ROOT / "papers"
+
+
+def plans(profile: Profile) -> list[Plan]:
+    return [plan_sft(profile), plan_grpo(profile)]
+
+
+def test_every_profile_for_a_gpu_is_planned() -> None:
+    assert {name for name in profile_names() if about_profile(name).device} == set(report.PROFILES)
+
+
+@pytest.mark.parametrize("name", report.PROFILES)
+def test_a_profile_fits_what_it_is_for(name: str) -> None:
+    profile = read_profile(name)
+    assert count_parameters(without_memory(published_config(profile.architecture))) == profile.architecture.parameters
+    for plan in plans(profile):
+        assert plan.fits, f"{plan.stage}: {plan.memory.peak / GIB:.1f} GiB"
+        assert plan.memory.peak < 0.95 * plan.machine.device.memory_bytes, "no room for what is not foreseen"
+        assert plan.memory.activations > GIB / 2
+        assert 0 < plan.seconds("high") < plan.seconds() < plan.seconds("low")
+    assert 0 < evaluation_hours(profile, profile.machine) < 24 * 7
+
+
+def test_what_is_planned_is_what_is_launched() -> None:
+    paper = read_profile("paper").machine
+    assert (paper.devices, paper.sharing, paper.per_machine) == (8, "deepspeed_zero3", 8)
+    single = read_profile("single-gpu-24gb").machine
+    assert (single.devices, single.sharing) == (1, "")
+
+
+def test_one_device_does_not_hold_every_weight_of_the_7b_model() -> None:
+    alone = plan_grpo(read_profile("qwen2.5-vl-7b"), Machine(name="h200", devices=1, sharing=""))
+    assert not plan_grpo(read_profile("qwen2.5-vl-7b"), Machine(name="h100", devices=1, sharing="")).fits
+    weights, moments = alone.memory.parts["weights"], alone.memory.parts["optimiser"]
+    assert weights == 4 * 8_292_166_656 and moments == 8 * (8_292_166_656 - 676_550_144)
+
+
+def test_arithmetic_does_not_depend_on_who_does_it() -> None:
+    profile = read_profile("qwen2.5-vl-3b")
+    one, eight = (
+        plan_grpo(profile, Machine(name="h100", devices=count, sharing="fsdp2")) for count in (4, 8)
+    )  # fmt: skip
+    assert one.total_flops == pytest.approx(eight.total_flops)
+    assert eight.seconds() < one.seconds() < 2 * eight.seconds(), "sampling does not halve"
+
+
+def test_questions_that_cannot_be_shared_out_are_refused() -> None:
+    with pytest.raises(ConfigError, match="prompts_per_step: expected a multiple of 3 devices, got 8"):
+        plan_grpo(read_profile("paper"), Machine(name="h100", devices=3, sharing="fsdp2"))
+    with pytest.raises(ConfigError, match=r"miniature.yaml: about.device: expected one of"):
+        read_profile("miniature")
+
+
+def test_messages_by_hand() -> None:
+    numbers = counts(read_profile("paper").architecture)
+    total = numbers.total
+    whole = Holding(sharing="fsdp2", devices=8, lora_rank=0, quantized=False, freeze_vision=False, reference=True)
+    assert message_bytes(numbers, whole, 2) == pytest.approx(7 / 8 * (2 * 3 * 2 * total + 2 * 2 * total))
+    ddp = Holding(sharing="ddp", devices=8, lora_rank=0, quantized=False, freeze_vision=False, reference=False)
+    assert message_bytes(numbers, ddp, 2) == pytest.approx(7 / 8 * 8 * total)
+
+
+def test_every_phase_has_a_remedy() -> None:
+    assert set(REMEDIES) == set(PHASES)
+
+
+def test_the_paper_s_profile_is_what_its_table_says() -> None:
+    for setting in departures.SETTINGS:
+        if setting.kind == departures.SAME:
+            assert departures.ours(setting) == setting.theirs, setting.name
+        elif setting.kind == departures.DEPARTS:
+            assert departures.ours(setting) != setting.theirs, setting.name
+    written = yaml.safe_load((notebooks_dir() / "profiles" / "paper.yaml").read_text())["03_grpo"]
+    assert set(written) == {setting.name for setting in departures.SETTINGS if setting.stage == "03_grpo"}
+    assert departures.table() in (PAPERS / departures.PLACE).read_text(encoding="utf-8")
+
+
+def test_the_report_holds_what_was_measured_and_what_is_assumed() -> None:
+    text = (PAPERS / report.PLACE).read_text(encoding="utf-8")
+    assert report.measured_table(PAPERS / "capacity.json") in text
+    assert report._assumed() in text
+    profile = read_profile("single-gpu-24gb")
+    assert report.profile_table(profile, plans(profile)) in text
+
+
+@pytest.mark.slow
+def test_the_whole_report_is_as_the_command_writes_it(tmp_path: Path) -> None:
+    (tmp_path / "capacity.json").write_text((PAPERS / "capacity.json").read_text())
+    assert report.write_report(tmp_path).read_text() == (PAPERS / report.PLACE).read_text()
+    assert departures.write_table(tmp_path).read_text() == (PAPERS / departures.PLACE).read_text()
+
+
+@pytest.mark.slow
+def test_the_command_prints_a_profile_on_another_machine() -> None:
+    command = [sys.executable, "-m", "geor1.capacity", "--profile", "single-gpu-24gb", "--device", "l4", "--price", "1"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 0, done.stderr
+    assert "1 × l4 (one process, 1 dollars an hour)" in done.stdout and "03_grpo" in done.stdout
+    wrong = subprocess.run([*command[:4], "miniature"], capture_output=True, text=True, cwd=ROOT)
+    assert wrong.returncode == 2 and "about.device" in wrong.stderr
