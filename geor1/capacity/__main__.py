@@ -7,7 +7,8 @@ from pathlib import Path
 
 from geor1.capacity.hardware import DEVICES
 from geor1.capacity.memory import SHARINGS
-from geor1.capacity.plan import Machine, plan_grpo, plan_sft, read_profile
+from geor1.capacity.plan import plan_grpo, plan_sft
+from geor1.capacity.profile import Machine, read_profile
 
 
 def main() -> None:

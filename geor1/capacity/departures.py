@@ -43,7 +43,7 @@ class Setting:
 _SFT, _GRPO, _DATA = "02_scaffold_sft", "03_grpo", "01_data_synthesis"
 SETTINGS = (
     Setting(_DATA, "candidates", None, "19.0 and 23.1 % are called nearly random, which speaks for five"),
-    Setting(_DATA, "questions_per_city", None, "the script reads a folder cv_cities_16k; ten train cities are our reading"),
+    Setting(_DATA, "questions_per_city", None, "a folder cv_cities_16k is read; ten train cities are our reading"),
     Setting(_DATA, "max_radius_m", None, "negatives are of the same neighbourhood; how near is not said"),
     Setting(_DATA, "min_separation_m", None, "a negative tile must not contain the camera"),
     Setting(_DATA, "tile_px", None, "native sizes are not stated; 448 is what the data set's own authors train on"),

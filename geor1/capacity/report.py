@@ -18,7 +18,8 @@ from geor1.capacity.hardware import (
     PREPARE_S_PER_MEGAPIXEL,
 )
 from geor1.capacity.memory import counts
-from geor1.capacity.plan import Assumptions, Machine, Plan, Profile, evaluation_hours, plan_grpo, plan_sft, read_profile
+from geor1.capacity.plan import Plan, evaluation_hours, plan_grpo, plan_sft
+from geor1.capacity.profile import Assumptions, Machine, Profile, read_profile
 from geor1.capacity.seconds import PHASES, REMEDIES
 
 PROFILES = ("qwen2.5-vl-3b", "qwen2.5-vl-7b", "qwen3-vl-4b", "paper", "single-gpu-24gb")
@@ -213,7 +214,7 @@ def _assumed() -> str:
         "a pass makes to fragmentation (assumed).",
         "Collectives run beside computation; half of forward and backward hides them (assumed). Disks write "
         f"{DISK_BYTES_PER_S / GB:.0f} GB a second (assumed); pictures are prepared in the training process, one core, "
-        f"{PREPARE_S_PER_MEGAPIXEL * 1e3:.0f} ms a megapixel (measured here: 13 to 18).",
+        f"{PREPARE_S_PER_MEGAPIXEL * 1e3:.0f} ms a megapixel (measured here: 11 to 18).",
         "An hour of a device costs "
         + ", ".join(f"{name} {device.dollars_per_hour:g}" for name, device in DEVICES.items())
         + " dollars (assumed; `--price`).",

@@ -12,7 +12,8 @@ import yaml
 from geor1.capacity import departures, report
 from geor1.capacity.hardware import GIB
 from geor1.capacity.memory import Holding, counts
-from geor1.capacity.plan import Machine, Plan, Profile, evaluation_hours, plan_grpo, plan_sft, read_profile
+from geor1.capacity.plan import Plan, evaluation_hours, plan_grpo, plan_sft
+from geor1.capacity.profile import Machine, Profile, read_profile
 from geor1.capacity.seconds import PHASES, REMEDIES, message_bytes
 from geor1.models.architectures import count_parameters, published_config, without_memory
 from geor1.runs import ConfigError
