@@ -1,8 +1,8 @@
 """Whether a chain gives its answer away before its conclusion, or says where it had it from.
 
-A verdict before the conclusion is a sentence that names the right tile and calls it right (``tile B is the match``),
-not one that compares (``on tile B the river bends as well``). A chain about several tiles that passes over one of them
-before it concludes gives the answer away as well: it was known.
+A verdict before the conclusion is a sentence that names the right tile and calls it right (``tile B is the match``,
+``B matches``), not one that compares (``on tile B the river bends as well``); ruling out all the others is one as well.
+A chain about several tiles that passes over one of them before it concludes gives the answer away too: it was known.
 """
 
 from __future__ import annotations
@@ -13,10 +13,33 @@ from collections.abc import Sequence
 _NOUN = r"(?:satellite )?(?:tile|option|candidate|image|choice|picture|view)"
 _ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth")
 _VERDICT = (
-    r"(?:\bcorrect\b|\bright (?:one|tile|answer|choice)|\b(?:the|an?|only|best|exact|clear|perfect) match\b(?!ing)|"
-    r"\bmatching tile"
-    r"|\bsame (?:place|location)\b|\bmust be\b|\bis the one\b|\bthe answer\b|\bwe (?:choose|select|pick)\b"
-    r"|\bI (?:choose|select|pick)\b|\bcorresponds to the panorama\b|\btrue tile\b|\bbelongs to the panorama\b)"
+    r"(?:\bcorrect\b|\bright (?:one|tile|answer|choice|option|candidate)"
+    r"|\b(?:the|an?|only|best|closest|exact|clear|perfect) (?:match|fit)\b|\bmatching tile"
+    r"|\bsame (?:place|location)\b|\bis the one\b|\b(?:the|my|our|final) answer\b"
+    r"|\b(?:we|I) (?:\w+ ){0,2}(?:choose|select|pick|opt for|go with|settle on)\b|\bcorresponds to the panorama\b"
+    r"|\btrue tile\b|\bbelongs to the panorama\b)"
+)
+_ELIMINATED = (
+    r"\b(?:ruled? out|ruling out|excluded?|excludes|eliminated?|eliminates|discarded?|rejected?"
+    r"|(?:do|does|can|could)(?: not|n[’']t|not) (?:match|fit|be (?:right|correct|the)))\b"
+)
+_CERTAIN = r"(?:best|perfectly|exactly|completely|fully|entirely|most closely|in every (?:detail|respect))"
+_FITS = rf"(?:match(?:es)?|fits?|aligns?|agrees?|corresponds?)(?: {_CERTAIN})?"
+_WHOLE = (
+    r"(?:everything|all of (?:it|them|this)|(?:all )?(?:the |these |those )?"
+    r"(?:ground(?:-level)? |street )?(?:panorama|photo(?:graph)?|view|scene|cues|evidence|clues))"
+)
+_TAKEN = (
+    r"\b(?:panorama|photo(?:graph)?|camera|photographer|scene|ground view)\b[^,;:]{0,30}"
+    r"\b(?:taken|shot|captured|located|stands?|stood|lies|belongs|comes|is)\b[^,;:]{0,15}\b(?:at|in|from|of|within|to)"
+)
+_BOUND = r"(?:must|has to|have to|can only|could only) be(?: (?:of|in|at|from))?"
+# Letters that name other things than a tile: "Plan B", "Route A".
+_NOT_TILES = ("plan", "block", "building", "terminal", "route", "gate", "zone", "class", "type", "exit", "vitamin")
+# What may follow "A" where it is a letter and no article.
+_BEHIND_A = (
+    r"(?!\s+(?!(?:is|was|has|must|can|could|fits?|matches|aligns|agrees|corresponds|belongs|shows|and|or|but|as|because|"
+    r"since|which|with|in|on|best|does|remains|a|the)\b)\w)"
 )
 SOURCE_PHRASES = (
     r"\bmeta-?data\b", r"\bground truth\b", r"\b(?:known|given|provided|supplied) (?:facts?|information|answer|data)\b",
@@ -56,14 +79,63 @@ def names_answer(before: str, letter: str, position: int, shown: int) -> bool:
     >>> names_answer("On tile B the river bends as well.", "B", 1, 5), names_answer("Tile B is the match.", "B", 1, 5)
     (False, True)
     """
-    reference = rf"{_NOUN}\s+[(\"'*]*{letter}\b"
+    letters = [chr(ord(letter) - position + place) for place in range(shown)]
+    bare = {one: re.compile(_letter(one)) for one in letters}
+    reference = _reference(letter, position, shown)
+    named, direct = re.compile(reference), re.compile(_direct(reference), re.IGNORECASE)
+    verdict, eliminated = re.compile(_VERDICT, re.IGNORECASE), re.compile(_ELIMINATED, re.IGNORECASE)
+    gone: set[str] = set()
+    for sentence in _SENTENCE.findall(before):
+        if direct.search(sentence):
+            return True
+        spoken = {one for one in letters if bare[one].search(sentence)}
+        weighs_all = shown > 1 and len(spoken) == shown
+        if named.search(sentence) and verdict.search(sentence) and not weighs_all:
+            return True
+        if eliminated.search(sentence) and not weighs_all:
+            gone |= spoken
+    return shown > 1 and gone >= set(letters) - {letter}
+
+
+def _letter(letter: str) -> str:
+    """A capital that stands for a tile, in brackets or marks of stress or without."""
+    other = "".join(rf"(?<!\b(?i:{word})\s)" for word in _NOT_TILES)
+    return rf"{other}(?<![\w'’-])[(\"'*]{{0,4}}{letter}(?![\w'’]|-\w){_BEHIND_A if letter == 'A' else ''}[)\"'*]{{0,4}}"
+
+
+def _reference(letter: str, position: int, shown: int) -> str:
+    """The right tile by its letter, alone or behind its noun, or by its place; cased as written."""
+    cased = letter if letter in "AI" else f"[{letter}{letter.lower()}]"
+    parts = [rf"(?i:{_NOUN})\s+[(\"'*]{{0,4}}{cased}\b[)\"'*]{{0,4}}", _letter(letter)]
     if shown > 1 and position < len(_ORDINALS):
-        reference += rf"|\b{_ORDINALS[position]} {_NOUN}\b"
-    told = re.compile(rf"\banswer\b\W+(?:is\W+|must be\W+)?(?:{_NOUN}\s+)?[(\"'*]*{letter}\b", re.IGNORECASE)
-    if told.search(before):
-        return True
-    named, verdict = re.compile(reference, re.IGNORECASE), re.compile(_VERDICT, re.IGNORECASE)
-    return any(named.search(one[0]) and verdict.search(one[0]) for one in _SENTENCE.finditer(before))
+        parts.append(rf"\b(?i:(?:the )?{_ORDINALS[position]} {_NOUN})\b")
+    return "(?-i:" + "|".join(parts) + ")"
+
+
+def _direct(reference: str) -> str:
+    """Verdicts that lie in how the right tile and the words stand to each other."""
+    ends = r"(?=\s*(?:$|[,;:*]|\b(?:and|so|because|since|as|while)\b))"
+    parts = (
+        rf"\banswer\b\W+(?:(?:is|must|should|would|will|has|to|be|therefore|thus|then|clearly)\W+)*{reference}",
+        r"\b(?:correct|right|true|match\w*|best|choice|verdict|solution)\b[^,;:]{0,20}"
+        rf"(?:\bis|\bbe|:)\s+{reference}",
+        rf"{reference} (?:is|must be|has to be) (?:\w+ ){{0,2}}?"
+        rf"(?:correct|right|(?:best |only )?(?:match|fit)|it{ends})\b",
+        rf"\b{_BOUND} {reference}",
+        rf"{reference} (?:must|has to|can only) be (?:it|the (?:one|place|location)|where)\b",
+        rf"^\W*(?:(?:so|thus|hence|therefore),? )?it(?: is|[’']s) {reference}{ends}",
+        rf"{reference} (?:\w+ly )?{_FITS}(?: (?:best|well|alone))?{ends}",
+        rf"{reference} (?:\w+ly )?{_FITS} (?:with |to )?{_WHOLE}(?: {_CERTAIN}|{ends})",
+        rf"{reference} (?:match(?:es)?|fits?|aligns?|agrees?|corresponds?) {_CERTAIN} (?:with |to )?{_WHOLE}\b",
+        rf"\bonly {reference} (?:fits?|matches|remains|is left|agrees|aligns|can|qualifies)\b",
+        rf"\b(?:leaves|leaving) (?:us with )?(?:only |just )?{reference}",
+        rf"{reference} (?:alone )?(?:remains|is left){ends}",
+        rf"\b(?:points?|leads?|pointing|leading|speaks?|argues?) (?:\w+ )?(?:to|for) {reference}{ends}",
+        rf"{_TAKEN} {reference}",
+        rf"\b(?:except|but|other than|apart from) (?:for )?{reference}.*{_ELIMINATED}",
+        rf"{_ELIMINATED}.*\b(?:except|but|other than|apart from) (?:for )?{reference}{ends}",
+    )
+    return "|".join(f"(?:{part})" for part in parts)
 
 
 def passed_over(before: str, letters: Sequence[str]) -> list[str]:

@@ -101,10 +101,56 @@ def test_metadata_are_not_templates(tmp_path: Path) -> None:
         ("The third tile is the right one.", False),
         ("A beach lies to the north. The right side is wooded.", False),
         ("Candidate B and the panorama show the same place.", True),
+        ("So B is correct.", True),
+        ("**B** is the right tile.", True),
+        ("The correct tile is B.", True),
+        ("The right one is B.", True),
+        ("The match is B.", True),
+        ("B matches.", True),
+        ("I therefore pick B.", True),
+        ("We choose B.", True),
+        ("My answer would be tile B.", True),
+        ("So it has to be B.", True),
+        ("Tile B matches the panorama best.", True),
+        ("Tile B aligns perfectly with the panorama.", True),
+        ("Option B is the best fit.", True),
+        ("Only tile B fits", True),
+        ("The panorama was taken at tile B.", True),
+        ("Of A, B, C, D and E the correct one is B.", True),
+        ("All tiles but B are ruled out.", True),
+        ("Tiles A, C, D and E are ruled out.", True),
+        ("Tile A is ruled out. C does not match. D and E are excluded.", True),
+        ("Tiles A, C and D are ruled out.", False),
+        ("Whether A, B, C, D or E is correct is not yet clear.", False),
+        ("Tile B shows a river.", False),
+        ("In A a road runs north.", False),
+        ("In B the dark patch must be a lake.", False),
+        ("Tile B fits the bend of the road, as C does.", False),
+        ("B: a bend that matches. C: none.", False),
+        ("Only tile B shows a river.", False),
+        ("Plan B", False),
+        ("A sign reads: Plan B is the right choice.", False),
     ],
 )
 def test_verdicts_before_the_conclusion(before: str, leaks: bool) -> None:
     assert names_answer(before, "B", 1, 5) is leaks
+
+
+@pytest.mark.parametrize(
+    ("before", "leaks"),
+    [
+        ("So A is correct.", True),
+        ("The answer is A.", True),
+        ("I pick A.", True),
+        ("Tiles B and C are ruled out.", True),
+        ("In A a road runs north.", False),
+        ("A correct reading of the roofs takes time.", False),
+        ("A river and a field match.", False),
+        ("These questions answer a doubt.", False),
+    ],
+)
+def test_the_letter_a_is_told_from_the_article(before: str, leaks: bool) -> None:
+    assert names_answer(before, "A", 0, 3) is leaks
 
 
 def test_sources_and_tiles_passed_over() -> None:
