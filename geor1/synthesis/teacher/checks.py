@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from geor1.answers import ParseFailure, is_well_formed, parse_choice, parse_coordinates, think_block
 from geor1.geodesy import haversine_km
 from geor1.records import Prediction, Scaffold
+from geor1.synthesis.teacher.claims import MAX_CHARS
 from geor1.synthesis.teacher.config import TeacherConfig
 from geor1.synthesis.teacher.duplicates import Shingler, Shingles
 from geor1.synthesis.teacher.jobs import Job
@@ -105,6 +106,8 @@ class Checker:
         if length > config.max_tokens:
             yield "too_long"
         think = think_block(text)
+        if len(think) > MAX_CHARS:  # what is not read cannot be vouched for
+            yield "too_long"
         claims += self._claims(job, text, think)
         yield from _leak_reasons(job, think, claims, text.index(think))
         yield from (f"false_{claim.kind}" for claim in claims if claim.verdict == "false")

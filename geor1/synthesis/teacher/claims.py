@@ -21,7 +21,7 @@ KINDS = ("coordinates", "latitude", "longitude", "city", "country", "climate", "
          "coast", "relief")  # fmt: skip
 NAME_KINDS = ("city", "country", "place")
 MAX_CHARS = 20_000
-"""Characters of a text that are read, which bounds the time that any text can take."""
+"""Characters of a text that are read, which bounds the time that any text can take; a longer chain is not kept."""
 
 
 class Mention(NamedTuple):
@@ -69,36 +69,61 @@ def find_claims(text: str, names: Names) -> list[Mention]:
 
 
 def _positions(text: str, scopes: Scopes) -> Iterator[Mention]:
+    """Latitude and longitude beside each other, in either order, are one claim of coordinates."""
     taken = 0
-    angles = [angle for match in patterns.ANGLE.finditer(text) if (angle := _angle(match))]
+    angles = sorted({*_angles(text), *_labelled(text)})
     for place, angle in enumerate(angles):
         if angle.start < taken or not scopes.asserted(angle.start, angle.end):
             continue
-        following = angles[place + 1] if place + 1 < len(angles) else None
-        joined = following is not None and (angle.kind, following.kind) == ("latitude", "longitude")
-        if joined and following and following.start - angle.end <= 12:
-            yield Mention(angle.start, following.end, "coordinates", f"{angle.value} {following.value}")
+        taken = angle.end
+        following = next((one for one in angles[place + 1 : place + 3] if one.start >= angle.end), None)
+        if following and following.kind != angle.kind and _beside(text[angle.end : following.start]):
+            values = {one.kind: one.value for one in (angle, following)}
             taken = following.end
-            continue
-        yield angle
+            yield Mention(angle.start, taken, "coordinates", f"{values['latitude']} {values['longitude']}")
+        else:
+            yield angle
     for match in patterns.DECIMALS.finditer(text):
         exact = all(len(match[name].partition(".")[2]) >= 2 for name in ("lat", "lon"))  # 3.5, 4.2 may be metres
-        if exact and scopes.asserted(match.start(), match.end()):
-            values = [float(match[name].replace("−", "-")) for name in ("lat", "lon")]
-            if abs(values[0]) > 90.0 or abs(values[1]) > 180.0:
+        said = patterns.SAID_TO_BE_DEGREES.search(text[max(0, match.start() - 60) : match.start()]) is not None
+        if (exact or said) and scopes.asserted(match.start(), match.end()):
+            values_deg = [_number(match[name]) for name in ("lat", "lon")]
+            if not said and (abs(values_deg[0]) > 90.0 or abs(values_deg[1]) > 180.0):
                 continue  # nothing says that these numbers are degrees
-            yield Mention(match.start(), match.end(), "coordinates", f"{values[0]:.4f} {values[1]:.4f}")
+            yield Mention(match.start(), match.end(), "coordinates", f"{values_deg[0]:.4f} {values_deg[1]:.4f}")
+
+
+def _beside(between: str) -> bool:
+    return len(patterns.AXIS_LABEL.sub("", between)) <= 12
+
+
+def _number(digits: str) -> float:
+    return float(digits.replace("−", "-"))
+
+
+def _angles(text: str) -> Iterator[Mention]:
+    return (angle for match in patterns.ANGLE.finditer(text) if (angle := _angle(match)))
+
+
+def _labelled(text: str) -> Iterator[Mention]:
     for match in patterns.LABELLED.finditer(text):
-        if scopes.asserted(match.start(), match.end()) and not patterns.ANGLE.match(text, match.start("deg")):
-            kind = "latitude" if match["axis"].lower() == "lat" else "longitude"
-            yield Mention(match.start(), match.end(), kind, f"{float(match['deg'].replace('−', '-')):.4f}")
+        angle = patterns.ANGLE.match(text, match.start("deg"))
+        if angle and _angle(angle):
+            continue
+        kind = "latitude" if match["axis"].lower() == "lat" else "longitude"
+        value, end, letter = _number(match["deg"]), match.end(), (match["hem"] or "")[:1].upper()
+        if letter and letter in ("NS" if kind == "latitude" else "EW"):
+            value = -abs(value) if letter in "SW" else abs(value)
+        elif letter:
+            end = match.start("hem")
+        yield Mention(match.start(), len(text[:end].rstrip()), kind, f"{value:.4f}")
 
 
 def _angle(match: re.Match[str]) -> Mention | None:
     """One signed angle; None where a bare number stands before a compass point (``Route 41 N``)."""
     if match["mark"] is None and ("." not in match["deg"] or len(match["hem"]) > 1):
         return None
-    degrees = abs(float(match["deg"].replace("−", "-")))
+    degrees = abs(_number(match["deg"]))
     degrees += float(match["min"] or 0) / 60 + float(match["sec"] or 0) / 3600
     letter = match["hem"][0].upper()
     value = -degrees if letter in "SW" else degrees
@@ -133,7 +158,7 @@ def _means_the_place(text: str, scopes: Scopes, name: Name) -> bool:
 
 
 def _climates(text: str, scopes: Scopes) -> Iterator[Mention]:
-    for pattern in (patterns.CLIMATE_BEFORE, patterns.CLIMATE_AFTER):
+    for pattern in (patterns.CLIMATE_BEFORE, patterns.CLIMATE_AFTER, patterns.CLIMATE_PLACE):
         for match in pattern.finditer(text):
             start, end = match.span("word")
             if scopes.asserted(start, end):

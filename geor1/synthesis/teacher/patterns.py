@@ -23,6 +23,12 @@ CLIMATE_AFTER = re.compile(
     rf"(?:\w+ly |a |an |quite )*(?P<word>{_CLIMATE_WORD})\b",
     re.IGNORECASE,
 )
+CLIMATE_PLACE = re.compile(
+    r"\b(?P<word>tropical|subtropical|equatorial|semi-?arid|arid|temperate|subarctic|boreal|polar)[ ,]+(?:\w+[ ,]+)?"
+    r"(?:city|town|village|region|area|location|place|country|island|setting|metropolis|environment)\b",
+    re.IGNORECASE,
+)
+"""A place said to be of a climate, without the words that name a sea or a landscape as well (Mediterranean, desert)."""
 KOPPEN = re.compile(
     r"(?<![\w.])(?P<word>A[fmws]|BW[hk]|BS[hk]|C[fsw][abc]|D[fsw][abcd]|ET|EF)(?![\w’'])",
 )
@@ -41,11 +47,20 @@ HEMISPHERE = re.compile(
 _ROAD_USER = _any("traffic vehicles? cars? people drivers? motorists? buses they one everyone it country here")
 _KEEPS = r"(?:keeps?|moves?|flows?|runs?|travels?|stays?|goes|drives?|circulates?|is driven)"
 _SIDE = r"(?P<side>left|right)"
+_OF_IMAGE = r"(?:[- ](?:hand )?side)? (?:of|in) (?:the|this|that) (?:image|picture|photo|panorama|frame|tile|view)"
 DRIVING = (
     re.compile(rf"\b(?:dr(?:ives?|iving|iven)|drove)\s+on\s+the\s+{_SIDE}\b", re.IGNORECASE),
     re.compile(rf"\b{_SIDE}[- ](?:hand|side)[- ](?:traffic|driving)\b", re.IGNORECASE),
     re.compile(
         rf"\b{_ROAD_USER}\s+(?:\w+ )?{_KEEPS}\s+(?:to |on |along )?(?:the )?{_SIDE}(?! turn| lane)\b", re.IGNORECASE
+    ),
+    re.compile(
+        rf"\b(?:traffic|driving) (?:here )?is (?:\w+ )?on the {_SIDE}\b(?! turn| lane|{_OF_IMAGE})", re.IGNORECASE
+    ),
+    re.compile(
+        rf"\b{_ROAD_USER}\s+(?:\w+ )?(?:uses?|occup(?:y|ies)) the {_SIDE}(?:[- ]hand)? (?:side|half) of the "
+        r"(?:road|street|carriageway|highway)s?\b",
+        re.IGNORECASE,
     ),
     re.compile(rf"\b(?:driving|traffic) side\s*(?::|is|=)\s*(?:the )?{_SIDE}\b", re.IGNORECASE),
 )
@@ -111,9 +126,14 @@ ANGLE = re.compile(
 DECIMALS = re.compile(
     rf"(?<![\w.,])(?P<lat>{_NUMBER})\s*,\s*(?P<lon>{_NUMBER})(?![\w.]*\d)(?!\s*(?:m|km|px|%))",
 )
+SAID_TO_BE_DEGREES = re.compile(r"\b(?:coordinates?|GPS|lat\w*\W+lon\w*)\b\W+(?:\w+\W+){0,4}$", re.IGNORECASE)
 LABELLED = re.compile(
     r"\b(?P<axis>lat|long?)(?:itude)?\b\s*(?:of|is|:|=|near|about|around|approximately|roughly|close to|at|\s)*\s*"
-    rf"(?P<deg>{_NUMBER})\s*(?:°|degrees?)?(?!\s*[°'′\d])",
+    rf"(?P<deg>{_NUMBER})\s*(?:°|degrees?)?(?!\s*[°'′\d])(?:\s*(?P<hem>(?:north|south|east|west)(?:ern)?|[NSEW])\b)?",
+    re.IGNORECASE,
+)
+AXIS_LABEL = re.compile(
+    r"\b(?:its |the |a )?(?:lat|long?)(?:itude)?\b\s*(?:of|is|:|=|near|about|around|approximately|roughly|at|\s)*",
     re.IGNORECASE,
 )
 

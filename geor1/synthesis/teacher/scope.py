@@ -39,7 +39,22 @@ _SUPPOSED_BEFORE = re.compile(
     r"candidates?|possibilit\w+|one might|first thought|at first|initially|tempting)\b",
     re.IGNORECASE,
 )
-_NO_DENIAL = re.compile(r"\b(?:no|without(?: a)?|beyond) (?:doubt|question)|not only|none other than\b", re.IGNORECASE)
+_NO_DENIAL = re.compile(
+    r"\b(?:no|without(?: a)?|beyond) (?:doubt|question)|not only|none other than\b|\bmore than (?:likely|probably)\b"
+    r"|\bmore likely than not\b|\b(?:could|can|may|might|would) only (?=be\b|have been\b|lie\b)"
+    r"|(?<=\w\s)(?-i:May)\b(?! (?:be|have)\b)"  # the month
+    r"|\bno\s+(?!(?:signs?|evidence|indications?|hints?|traces?|reason|way|resemblance|part|match|longer|place|city|"
+    r"country|connection|links?|similarity)\b)[\w-]+\s+(?:on|in|along|over|at|near)\s+(?:the|these|those)\s+[\w-]+\s+"
+    r"(?=of\b)",  # the snow is denied, not whose streets they are
+    re.IGNORECASE,
+)
+_NEW_CLAUSE = re.compile(
+    r"\band\s+(?=(?:(?:the|this|that|these|those|its|a)\s+(?:[\w-]+\s+){1,3}?|(?:it|we|they|there|here|I|this|traffic|"
+    r"cars|vehicles|drivers)\s+)(?:is|are|was|were|lies?|must|has|have|points?|fits?|suggests?|keeps?|drives?|indicates?|"
+    r"shows?|looks?|seems?|appears?|belongs?|speaks?|conclude|stands?)\b)",
+    re.IGNORECASE,
+)
+_CONDITION = re.compile(r"\b(?:if|whether|suppos\w+|assuming|imagine)\b", re.IGNORECASE)
 _DENIED_AFTER = re.compile(
     r"^[’']?s?\s*(?:,\s*)?(?:itself\s+)?(?:(?:is|are|was|were|can|could|would|seems?|does|do|did|has "
     r"been)\b[^.;:]{0,25}?"
@@ -86,6 +101,9 @@ class Scopes:
             listed = list_of_names and mark[0] == "," and re.match(r"(?:(?:or|and|nor) )?[A-Z]", follows)
             if not listed:
                 cut = mark.end()
+        for mark in _NEW_CLAUSE.finditer(self.text, first + cut, start):
+            if not _CONDITION.search(text, cut, mark.start() - first):  # a condition holds for both halves
+                cut = mark.end() - first
         return _NO_DENIAL.sub("", text[cut:])
 
     def after(self, end: int) -> str:

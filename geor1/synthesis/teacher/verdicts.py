@@ -114,7 +114,10 @@ def _position(mention: Mention, place: Place, tolerance_km: float) -> tuple[str 
     if mention.kind != "coordinates":
         known = truth[mention.kind]
         apart = abs(numbers[0] - known)
-        return f"{known:.4f}", min(apart, 360.0 - apart) <= ANGLE_TOLERANCE_DEG
+        if mention.kind == "longitude":
+            apart = min(apart, 360.0 - apart)
+        most_deg = 90.0 if mention.kind == "latitude" else 180.0
+        return f"{known:.4f}", abs(numbers[0]) <= most_deg and apart <= ANGLE_TOLERANCE_DEG
     shown = f"{place.latitude_deg:.4f} {place.longitude_deg:.4f}"
     if abs(numbers[0]) > 90.0 or abs(numbers[1]) > 180.0:
         return shown, False

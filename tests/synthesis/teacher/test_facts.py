@@ -62,6 +62,14 @@ SYDNEY = Place.of(
         ("The position is 33.9° N, 151.2° E.", {"coordinates": "false"}),
         ("The position is -33.87, -151.21.", {"coordinates": "false"}),
         ("The latitude is about 35° S.", {"latitude": "true"}),
+        ("The latitude is 33.9 south.", {"latitude": "true"}),
+        ("The latitude is 33.9 north.", {"latitude": "false"}),
+        ("Latitude: -33.9, longitude: 151.2.", {"coordinates": "true"}),
+        ("Latitude: -33.9, longitude: 153.0.", {"coordinates": "false"}),  # 166 km, each angle within 2°
+        ("At 151.2° E, 33.9° S it is warm.", {"coordinates": "true"}),
+        ("The latitude is 326.13.", {"latitude": "false"}),
+        ("The longitude is -208.8.", {"longitude": "false"}),
+        ("The coordinates are 133.9, 151.2.", {"coordinates": "false"}),
         ("Köppen class: Cfa, a humid subtropical climate.", {"koppen": "true", "climate": "true"}),
         ("It has a polar climate.", {"climate": "false"}),
         ("It has a Mediterranean climate.", {"climate": "unknown"}),
@@ -77,6 +85,13 @@ def test_verdicts_at_a_known_place(text: str, verdicts: dict[str, str]) -> None:
     claims = check_text(text, SYDNEY, NAMES)
     assert {claim.kind: claim.verdict for claim in claims} == verdicts
     assert all(text[claim.start : claim.end] == claim.text for claim in claims)
+
+
+def test_longitudes_wrap_at_the_date_line_and_latitudes_do_not() -> None:
+    suva = Place(latitude_deg=-16.5, longitude_deg=179.5)
+    assert [claim.verdict for claim in check_text("The longitude is -179.5.", suva, NAMES)] == ["true"]
+    pole = Place(latitude_deg=-89.5, longitude_deg=0.0)
+    assert [claim.verdict for claim in check_text("The latitude is 89.5.", pole, NAMES)] == ["false"]
 
 
 def test_nothing_known_nothing_judged() -> None:

@@ -10,6 +10,7 @@ from teacher_cases import chain, settings, write_questions
 from geor1.records import Prediction
 from geor1.runs import ConfigError
 from geor1.synthesis.teacher.checks import REASONS, Checker
+from geor1.synthesis.teacher.claims import MAX_CHARS
 from geor1.synthesis.teacher.jobs import Job, Shard, make_jobs
 from geor1.synthesis.teacher.leaks import names_answer, names_source, passed_over, step_places
 from geor1.synthesis.teacher.templates import SHIPPED, load_template, parse_template
@@ -179,6 +180,8 @@ def test_reasons(tmp_path: Path) -> None:
     assert rejected(one, good, tokens=19) == ("too_short",)
     assert rejected(one, good, tokens=101) == ("too_long",)
     assert rejected(one, good, tokens=None) == ()
+    unread = good.replace("Conclusion:", "and " * (MAX_CHARS // 4) + "\nConclusion:")
+    assert rejected(one, unread, tokens=99) == ("too_long",)
     assert rejected(one, chain("B", letters="ABC")) == ("wrong_answer",)
     assert rejected(one, chain("A or B", letters="ABC"))[0] == "no_answer"
     assert rejected(one, chain("A", letters="AB")) == ("one_sided",)
