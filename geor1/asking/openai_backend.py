@@ -38,7 +38,7 @@ from geor1.asking.backends import (
 
 logger = logging.getLogger(__name__)
 
-_PASSING_STATUS = frozenset((408, 429, 500, 502, 503, 504))
+_PASSING_STATUS = frozenset((408, 429, *range(500, 600)))  # 520 to 529 are those of proxies before a server
 _TOO_LONG = re.compile(
     r"context.?length|context window|maximum model length|max_model_len|too (?:many tokens|long|large)|longer than the",
     re.IGNORECASE,
@@ -219,7 +219,7 @@ class ServerBackend:
             if isinstance(error.reason, TimeoutError):
                 raise self._late() from error
             raise _Failure(RequestFailure.API_ERROR, f"no connection: {error.reason}") from error
-        except (ConnectionError, http.client.HTTPException) as error:
+        except (OSError, http.client.HTTPException) as error:  # reset, unreachable, or broken off within TLS
             raise _Failure(RequestFailure.BROKEN_REPLY, f"connection broke: {error!r}") from error
 
     def _late(self) -> _Failure:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import email.utils
+import ssl
 import subprocess
 import sys
 import time
@@ -13,6 +14,7 @@ import pytest
 from PIL import Image
 from scripted_server import PASSING, ScriptedServer, decoded
 
+from geor1.asking import openai_backend
 from geor1.asking.backends import BackendError, Completion, Request, RequestFailure
 from geor1.asking.openai_backend import ServerBackend, _retry_after_s
 
@@ -60,13 +62,37 @@ def test_vllm_is_told_to_sample_as_we_do() -> None:
     assert server.requests[0]["top_k"] == -1
 
 
-@pytest.mark.parametrize("kind", [*PASSING, "408", "502", "504"])
+@pytest.mark.parametrize("kind", [*PASSING, "408", "501", "502", "504", "507", "520", "529", "599"])
 def test_what_may_pass_is_tried_again(kind: str) -> None:
     with ScriptedServer(echo, faults=first_time(kind), slow_s=0.6) as server:
         answers = complete(asks(server, timeout_s=0.3 if kind == "slow" else 5.0), requests(2))
     assert [answers[i].failure for i in range(2)] == [None, None]
     assert answers[1].text.startswith("q1:")
     assert server.asked.total() == 4
+
+
+@pytest.mark.parametrize("error", [ssl.SSLError("record layer failure"), OSError(113, "No route to host")], ids=repr)
+def test_a_reply_that_breaks_off_while_it_is_read_is_asked_for_again(
+    monkeypatch: pytest.MonkeyPatch, error: OSError
+) -> None:
+    broken: list[OSError] = []
+    whole = openai_backend._read_whole
+
+    def read(response: Any, timeout_s: float) -> bytes:
+        body = whole(response, timeout_s)
+        if b"choices" in body and not broken:
+            broken.append(error)
+            raise error
+        return body
+
+    monkeypatch.setattr(openai_backend, "_read_whole", read)
+    with ScriptedServer(echo) as server:
+        answers = complete(asks(server), requests(1))
+    assert broken and answers[0].failure is None and server.asked.total() == 2
+    monkeypatch.setattr(openai_backend, "_read_whole", lambda *_: (_ for _ in ()).throw(error))
+    with ScriptedServer(echo) as server:
+        answers = complete(asks(server), requests(1))
+    assert answers[0].failure == RequestFailure.BROKEN_REPLY and "attempt 3 of 3" in answers[0].detail
 
 
 @pytest.mark.parametrize(
