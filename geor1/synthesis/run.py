@@ -280,7 +280,7 @@ def _taught(
     false_claims = {kind: counts["false"] for kind, counts in report["claims"].items() if counts["false"]}
     books = {}
     for name, row in report["templates"].items():
-        mine = [one for one in scaffolds if one.scaffold_id.rpartition("/")[2].startswith(name)]
+        mine = [one for one in scaffolds if one.scaffold_id.rsplit("/", 2)[1] == name]
         books[name] = {
             "written": row["answered"],
             "kept": row["kept"],

@@ -123,7 +123,7 @@ class Checker:
 def scaffold_of(job: Job, answered: Prediction, checked: Checked) -> Scaffold:
     """The supervised example of a kept completion; image paths as in the job."""
     return Scaffold(
-        scaffold_id=f"{job.item_id}/{job.template.name}{answered.sample}",
+        scaffold_id=f"{job.item_id}/{job.template.name}/{answered.sample}",
         kind=job.template.task,
         split=job.split,
         images=job.images,

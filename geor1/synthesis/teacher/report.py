@@ -63,7 +63,7 @@ def _row(jobs: Sequence[Sampled], config: TeacherConfig) -> dict[str, Any]:
         "prompt_tokens": tokens_in,
         "completion_tokens": tokens_out,
         "without_token_counts": sum(
-            one.completion_tokens is None for one in checked if one.reasons[:1] != ("api_error",)
+            one.completion_tokens is None for one in checked if not _ERRORS.intersection(one.reasons[:1])
         ),
         "usd": round(usd, 6),
         "usd_per_chain": round(usd / kept, 6) if kept else None,

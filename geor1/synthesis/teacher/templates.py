@@ -62,6 +62,8 @@ class Template:
 
     def __post_init__(self) -> None:
         where = f"template {self.name!r}"
+        if not self.name or "/" in self.name:  # a part of every scaffold's id, between slashes
+            raise ConfigError(f"{where}: expected a name without '/'; change it in the template's head")
         _one_of(where, "task", self.task, TASKS)
         _one_of(where, "tiles", self.tiles, TILES)
         if (self.tiles == "none") != (self.task == "geolocation"):

@@ -130,6 +130,20 @@ def test_errors_may_be_taken_as_they_are(tmp_path: Path, questions: list[Questio
     assert check_books(out)["total"]["rejected"]["api_error"] > 0
 
 
+@pytest.mark.parametrize(("kind", "reason"), [("500", "api_error"), ("slow", "timeout"), ("not_json", "broken_reply")])
+def test_what_was_never_answered_is_not_missed_in_the_token_counts(
+    tmp_path: Path, questions: list[Question], kind: str, reason: str
+) -> None:
+    def fault(digest: str, _: int) -> str | None:
+        return kind if digest < "2" else None
+
+    with ScriptedServer(served, faults=fault, slow_s=0.6) as server:
+        changes = {"max_attempts": 1, "keep_errors": True, "timeout_s": 0.3 if kind == "slow" else 5.0}
+        out = ask(server, tmp_path, questions, templates=("positive",), **changes)
+    total = report(out)["total"]
+    assert total["rejected"][reason] > 0 and total["without_token_counts"] == 0
+
+
 def test_a_server_that_dies_leaves_true_books(tmp_path: Path, questions: list[Question]) -> None:
     answered: list[str] = []
 

@@ -17,6 +17,7 @@ from geor1.runs import ConfigError, configure
 from geor1.runs.typed import build_dataclass
 from geor1.synthesis.config import SynthesisConfig
 from geor1.synthesis.run import run_synthesis
+from geor1.synthesis.teacher import templates
 from geor1.synthesis.teacher.run import CHECKED, REPORT, SCAFFOLDS, TABLE, run_teacher
 
 TEACHING = {"model": "tiny", "templates": ["positive", "geolocation"], "min_tokens": 0, "samples": 4, "concurrency": 4}
@@ -44,6 +45,26 @@ def test_the_stage_takes_chains_from_a_served_teacher_and_goes_on_after_errors(t
     assert all((tmp_path / image).is_file() for one in scaffolds for image in one.images)
     assert {one.split for one in scaffolds} == {"train"}
     assert "chains of thought, positive" in (tmp_path / "README.md").read_text()
+
+
+def test_templates_whose_names_begin_alike_keep_their_own_books(tmp_path: Path) -> None:
+    longer = (
+        (Path(templates.__file__).parent / "templates" / "positive.txt")
+        .read_text("utf-8")
+        .replace("name: positive", "name: positive_too")
+    )
+    (tmp_path / "too.txt").write_text(longer + "\nWrite plainly.")
+    teaching = {**TEACHING, "templates": ["positive", str(tmp_path / "too.txt")], "key_variable": "NO_KEY"}
+    with ScriptedServer(served) as server:
+        run_synthesis(smoke(server.url, teaching={**teaching, "server_url": server.url}), tmp_path / "out")
+    books = json.loads((tmp_path / "out" / "report.json").read_text())["scaffolds"]
+    scaffolds = read_jsonl(tmp_path / "out" / SCAFFOLDS, Scaffold)
+    assert len({one.scaffold_id for one in scaffolds}) == len(scaffolds)
+    for name in ("positive", "positive_too"):
+        assert books[name]["pairing_labels_seen"] == books[name]["kept"] > 0
+    assert sum(books[name]["facts_tested"] for name in ("positive", "positive_too")) == sum(
+        one.n_facts for one in scaffolds if "/positive" in one.scaffold_id
+    )
 
 
 def test_the_next_stage_reads_what_the_teacher_wrote(tmp_path: Path) -> None:

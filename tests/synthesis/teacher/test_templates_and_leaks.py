@@ -63,6 +63,7 @@ def test_a_template_is_a_text_file(tmp_path: Path) -> None:
     [
         ("---", "", "'---'"),
         ("name: mine", "nam: mine", "line 1"),
+        ("name: mine", "name: my/own", "without '/'"),
         ("told: no", "told: maybe", "told='maybe'"),
         ("told: no", "told: yes", "{answer} is not"),
         ("tiles: all", "tiles: some", "tiles='some'"),
