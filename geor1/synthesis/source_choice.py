@@ -44,7 +44,7 @@ def sources_of(config: SynthesisConfig, books: Books) -> list[Source]:
         ]
     if config.source == "cvact":  # both its splits are of one city
         reading["split"] = config.source_split
-    return [pair_layout(LAYOUTS[config.source], config.source_path, skip_missing=config.skip_broken, **reading)]
+    return [pair_layout(LAYOUTS[config.source], config.source_path, **reading)]
 
 
 def world_source(config: SynthesisConfig) -> WorldSource:
