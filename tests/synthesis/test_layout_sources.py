@@ -254,6 +254,21 @@ def test_cvusa_swapped_columns(tmp_path: Path) -> None:
         synthesise("cvusa", root, tmp_path / "out")
 
 
+@pytest.mark.parametrize("skip_broken", [False, True])
+def test_cvusa_positions_are_counted_so_that_no_line_may_be_blank(tmp_path: Path, skip_broken: bool) -> None:
+    file = picture(tmp_path / "one.jpg", 1)
+    root = cvusa(tmp_path / "data", [(file, file)] * 6)
+    path = root / "split_locations" / "all.csv"
+    lines = path.read_text().splitlines()
+    path.write_text("\n".join([*lines, "", ""]))  # at the end it shifts nothing
+    books = Books(skip_broken=skip_broken)
+    pairs = list(pair_layout("cvusa", root, books=books).pairs(tmp_path / "out"))
+    assert pairs[5].latitude_deg == float(lines[5].split(",")[2])
+    path.write_text("\n".join([*lines[:2], "", *lines[2:]]))
+    with pytest.raises(SourceError, match=r"all.csv line 3: expected 5 cells, got a blank line, .*count as another"):
+        list(pair_layout("cvusa", root, books=books).pairs(tmp_path / "out"))
+
+
 def test_geox_bench_keeps_its_own_candidates(tmp_path: Path) -> None:
     objects = []
     for number in range(3):

@@ -234,7 +234,7 @@ class PairLayout(abc.ABC):
 
 
 def read_rows(
-    path: Path, count: int, separator: str | None, *, name: str = ""
+    path: Path, count: int, separator: str | None, *, name: str = "", counted: bool = False
 ) -> Iterator[tuple[str, list[str] | SourceError]]:
     """Lines of a list without a header, each as its place (``file line 3``) and its cells, or what is wrong with them.
 
@@ -243,16 +243,24 @@ def read_rows(
         count: Cells that every line must have.
         separator: Between cells; None is any white space.
         name: What to call the file; its own name, if not given.
+        counted: Whether the number of a row means something; blank lines between rows are then an error.
 
     Raises:
-        SourceError: No such file.
+        SourceError: No such file, or a blank line before a row that is counted.
     """
     if not path.is_file():
         raise SourceError(f"{path}: no such list; is this the root of the data set?")
     with path.open(encoding="utf-8-sig", errors="replace") as file:
+        blank = 0
         for number, line in enumerate(file, start=1):
             if not line.strip():
+                blank = blank or number
                 continue
+            if blank and counted:
+                raise SourceError(
+                    f"{name or path.name} line {blank}: expected {count} cells, got a blank line, after which each row "
+                    "would count as another; restore its row, or remove it if none is lost"
+                )
             cells = [cell.strip() for cell in line.split(separator)]
             where = f"{name or path.name} line {number}"
             if len(cells) == count:
