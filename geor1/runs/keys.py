@@ -34,6 +34,8 @@ HASHED_SUFFIXES = frozenset(
         ".json",
         ".safetensors",
         ".parquet",
+        ".arrow",
+        ".mat",
         ".csv",
         ".tsv",
         ".yaml",

@@ -1,13 +1,15 @@
 """Pairs of a Hugging Face dataset, on the Hub or on this disk, whose columns are named.
 
 Rows are streamed: what is in memory at a time is a few rows, however large the set. Images may be bytes, paths, or the
-``{"bytes", "path"}`` of the ``datasets`` library; they are placed as they are (:mod:`geor1.synthesis.placing`).
+``{"bytes", "path"}`` of the ``datasets`` library; they are placed as they are (:mod:`geor1.synthesis.placing`). A tile
+that several rows hold, as the same bytes or the same path, is one tile: none of those rows is a negative of another.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -83,20 +85,21 @@ class HfSource:
         """Place the images and yield the pairs, row by row; see :class:`~geor1.synthesis.sources.Source`.
 
         Raises:
-            SourceError: No such dataset or column, or a row does not fit, named by its number.
+            SourceError: No such dataset or column, a name occurs twice, or a row does not fit, named by its number.
             ImageError: An image cannot be read (unless broken rows are skipped).
         """
         rows, present = self._rows()
         keep = chosen_rows(self._groups() if self.pairs_per_city else (), self.pairs_per_city, self.seed)
         placer = Placer(out_dir, self.panorama_px, self.tile_px, self.quality, self.books.images)
-        wanted = ((number, row) for number, row in enumerate(rows) if keep is None or keep[number])
+        named = self._named(rows, present.get("name"))
+        wanted = (one for one in named if keep is None or keep[one[0]])
 
-        def make(numbered: tuple[int, dict[str, Any]]) -> tuple[str, Pair | ValueError]:
+        def make(named: tuple[int, str, dict[str, Any]]) -> tuple[str, Pair | ValueError]:
             """The pair, or why there is none."""
-            number, row = numbered
-            where = f"{self.path} ({self.part}) row {number + 1}"
+            number, name, row = named
+            where = self._where(number)
             try:
-                return where, self._pair(where, number, {name: row[column] for name, column in present.items()}, placer)
+                return where, self._pair(where, name, {key: row[column] for key, column in present.items()}, placer)
             except (ImageError, SourceError, RecordError) as error:
                 return where, error
 
@@ -110,17 +113,38 @@ class HfSource:
         if not delivered:
             raise SourceError(f"{self.path} ({self.part}): expected rows with pairs, found none that can be used")
 
-    def _pair(self, where: str, number: int, row: dict[str, Any], placer: Placer) -> Pair:
+    def _where(self, number: int) -> str:
+        return f"{self.path} ({self.part}) row {number + 1}"
+
+    def _named(self, rows: Iterable[dict[str, Any]], column: str | None) -> Iterator[tuple[int, str, dict[str, Any]]]:
+        """Number, name and cells of every row; the number is the name where no column gives one."""
+        seen: set[str] = set()
+        for number, row in enumerate(rows):
+            name = str(number)
+            if column is not None:
+                name = "" if row[column] is None else str(row[column]).strip()
+                name = name or str(number)
+                if name in seen:
+                    raise SourceError(
+                        f"{self._where(number)}: {self.name} has a pair {name!r} already; names must be unique, keep "
+                        "one, or name another column as name in columns"
+                    )
+                seen.add(name)
+            yield number, name, row
+
+    def _pair(self, where: str, name: str, row: dict[str, Any], placer: Placer) -> Pair:
         texts = {name: str(row[name]).strip() for name in TEXTS if row.get(name) not in (None, "")}
         position = {f"{name}_deg": _degrees(where, name, row[name]) for name in NUMBERS if row.get(name) is not None}
-        name, split = texts.get("name", str(number)), texts.get("split", self.split)
+        split = texts.get("split", self.split)
         check_coordinates(**{field: position.get(field) for field in ("latitude_deg", "longitude_deg")})
         if len(position) == len(NUMBERS):
             refuse_swapped(where, **position, city=texts.get("city"), country_code=texts.get("country_code"))
         views = {}
         for column, view in zip(IMAGES, ("ground", "satellite"), strict=True):
             try:
-                views[view] = placer.place(self._image(row[column]), self.name, name, number, view=view)
+                image = self._image(row[column])
+                key = name if view == "ground" else _identity(image)
+                views[view] = placer.place(image, self.name, key, view=view)
             except ImageError as error:
                 raise ImageError(f"{where}, {column}: {error}") from error
         return Pair(
@@ -206,6 +230,11 @@ def _read_little(config: Any, columns: tuple[str, ...]) -> None:
     config.fragment_scan_options = ParquetFragmentScanOptions(pre_buffer=False, use_buffered_stream=True)
     if columns:
         config.columns = list(columns)
+
+
+def _identity(image: Path | bytes) -> str:
+    """The same for the same tile, whichever row holds it."""
+    return image.as_posix() if isinstance(image, Path) else hashlib.sha256(image).hexdigest()
 
 
 def _degrees(where: str, name: str, value: Any) -> float:

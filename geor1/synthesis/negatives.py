@@ -60,7 +60,7 @@ class NegativeRule:
             evenly. Likeness is the cosine of the embeddings where there are some, else the number of directions that
             show the same, where the facts of the four directions are known.
         bands: Rings that do not overlap, near to far, whose shares add up to 1; empty draws from the whole range. Where
-            a ring has too few places, the others fill in.
+            a ring has too few places, the others fill in; places in a gap between rings never qualify.
         same: Facts (or ``city``) in which a negative must agree with the truth, where both are known.
     """
 
@@ -132,6 +132,7 @@ class Neighbourhoods:
         phi, lam = np.radians(self._latitude), np.radians(self._longitude)
         self._vectors = np.stack([np.cos(phi) * np.cos(lam), np.cos(phi) * np.sin(lam), np.sin(phi)], axis=1)
         self._group_of = columns.groups
+        self._leaves_gaps = _leave_gaps(rule)
         self._groups = [self._make_group(columns.groups == code) for code in range(columns.groups.max(initial=-1) + 1)]
 
     def numbers_of(self, split: str) -> np.ndarray:
@@ -225,6 +226,8 @@ class Neighbourhoods:
             if codes[number] >= 0:
                 keep &= (codes[near] == codes[number]) | (codes[near] < 0)
         near = near[keep]
+        if self._leaves_gaps and group.tree is not None:
+            near = near[np.any(self._rings(self._distances_m(number, near)), axis=0)]
         if (self._features[number] < 0).all():
             return near, np.zeros(len(near), dtype=np.int64)
         equal = self._agreeing(number, near)
@@ -280,13 +283,17 @@ class Neighbourhoods:
         wanted = _rounded([band.share * count for band in self.rule.bands], rng)
         distances = self._distances_m(number, near[order])
         picked = np.zeros(len(order), dtype=bool)
-        inside = np.zeros(len(order), dtype=bool)
-        for band, some in zip(self.rule.bands, wanted, strict=True):
-            ring = (distances >= band.from_m) & (distances <= band.to_m)
-            inside |= ring
+        for ring, some in zip(self._rings(distances), wanted, strict=True):
             picked[np.flatnonzero(ring & ~picked)[:some]] = True
-        picked[np.flatnonzero(inside & ~picked)[: count - int(picked.sum())]] = True
+        picked[np.flatnonzero(~picked)[: count - int(picked.sum())]] = True  # all lie in some ring, see _near
         return order[picked]
+
+    def _rings(self, distances: np.ndarray) -> list[np.ndarray]:
+        """Which places lie in each band, limits included."""
+        return [
+            (distances >= band.from_m - _ROUNDING_M) & (distances <= band.to_m + _ROUNDING_M)
+            for band in self.rule.bands
+        ]
 
     def _agreeing(self, number: int, others: np.ndarray) -> np.ndarray:
         """``[len(others), 4]``: in which directions each shows what the pair shows; False where either is unknown."""
@@ -297,9 +304,12 @@ class Neighbourhoods:
         where = f"pair {pair.pair_id!r} ({pair.split}, {pair.source})"
         if pair.latitude_deg is None:
             return f"{where}: needs {count} negatives, found {found} other pairs without position; lower candidates"
+        rings = [(band.from_m, band.to_m) for band in rule.bands] or [(rule.min_separation_m, rule.max_radius_m)]
+        reach = " or ".join(f"{from_m:g} to {to_m:g} m" for from_m, to_m in rings)
+        wider = "widen bands" if rule.bands else "raise max_radius_m"
         return (
-            f"{where}: needs {count} negatives, found {found} other places {rule.min_separation_m:g} to "
-            f"{rule.max_radius_m:g} m away; raise max_radius_m, lower candidates, or give denser pairs"
+            f"{where}: needs {count} negatives, found {found} other places {reach} away; {wider}, lower candidates, "
+            "or give denser pairs"
         )
 
 
@@ -339,6 +349,13 @@ def _columns(pairs: Sequence[Pair], same: Sequence[str]) -> _Columns:
                 text[number, column] = codes.setdefault(word, len(codes))
     columns = [text[:, k] for k in range(len(DIRECTIONS), text.shape[1])]
     return _Columns(*position, train, of_group, columns[0], tile, text[:, : len(DIRECTIONS)].copy(), columns[1:])
+
+
+def _leave_gaps(rule: NegativeRule) -> bool:
+    """Whether a place within the range can lie in no band."""
+    starts = [band.from_m for band in rule.bands] + [rule.max_radius_m]
+    ends = [rule.min_separation_m] + [band.to_m for band in rule.bands]
+    return bool(rule.bands) and starts != ends
 
 
 def _chord(distance_m: float) -> float:

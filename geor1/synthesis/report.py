@@ -126,8 +126,13 @@ def _continents(by_place: collections.Counter[tuple[str, str | None]]) -> dict[s
 
 
 def source_report(books: Books) -> dict[str, Any]:
-    """What the sources left out, and what was done with their images."""
-    return {"broken": books.n_broken, "broken_first": books.broken, "images": dict(sorted(books.images.items()))}
+    """What the sources left out, where they differ from what was published, and what was done with their images."""
+    return {
+        "broken": books.n_broken,
+        "broken_first": books.broken,
+        "differs_from_published": books.remarks,
+        "images": dict(sorted(books.images.items())),
+    }
 
 
 def distances_m(

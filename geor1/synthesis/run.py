@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from geor1.records import Pair, Question, Scaffold, read_jsonl, write_jsonl
-from geor1.runs import progress, require_free_disk, write_json
+from geor1.runs import ConfigError, progress, require_free_disk, write_json
 from geor1.synthesis.authors_jsonl import AuthorsJsonlSource, pairs_of_questions, write_authors_jsonl
 from geor1.synthesis.card import write_card
 from geor1.synthesis.config import TEACHERS, SynthesisConfig
@@ -29,7 +29,7 @@ from geor1.synthesis.probes import probe_folder, raise_alarm
 from geor1.synthesis.questions import build_questions
 from geor1.synthesis.report import PairTally, build_report, distances_m, source_report, summary
 from geor1.synthesis.scaffolds import Draft, Teacher, geolocation, labelled_pairing, unmatched_pairing
-from geor1.synthesis.source_choice import sizes_px, sources_of
+from geor1.synthesis.source_choice import inputs_of, sizes_px, sources_of
 from geor1.synthesis.sources import Books, Source, SourceError, images_dir
 from geor1.synthesis.teacher.run import REPORT as TEACHER_REPORT
 from geor1.synthesis.teacher.run import SCAFFOLDS, run_teacher
@@ -40,7 +40,7 @@ BYTES_PER_PAIR = 60_000
 _log = logging.getLogger(__name__)
 
 
-def run_synthesis(config: SynthesisConfig, run_dir: Path | str) -> Path:
+def run_synthesis(config: SynthesisConfig, run_dir: Path | str, **inputs: Path) -> Path:
     """Synthesise the data of one experiment.
 
     A killed run is simply started again: images are written over by the same bytes, and each JSONL appears whole.
@@ -50,16 +50,23 @@ def run_synthesis(config: SynthesisConfig, run_dir: Path | str) -> Path:
         run_dir: Folder for the products: ``pairs.jsonl``, ``questions_train.jsonl``, ``questions_test.jsonl``,
             ``questions_real.jsonl`` (with ``pairs_folder``), ``scaffolds.jsonl``, ``labelled_scaffolds.jsonl``,
             ``authors_train.jsonl``, ``images/``, ``parquet/``, ``README.md`` (dataset card) and ``report.json``.
+        **inputs: What :func:`~geor1.synthesis.source_choice.inputs_of` finds, which the run key is made of; read from
+            where the parameters say, so nothing else may be given.
 
     Returns:
         ``run_dir``.
 
     Raises:
+        ConfigError: An input that the parameters do not name.
         SourceError, ImageError: The source cannot deliver.
         NegativesError: A pair has too few negatives.
         DiskFullError: The disk cannot hold the result.
         LeakError: The probes found a leak and ``probe_alarm`` is ``stop``; the report is written all the same.
     """
+    named = {name: path.resolve() for name, path in inputs_of(config).items()}
+    for name, path in inputs.items():
+        if named.get(name) != Path(path).resolve():
+            raise ConfigError(f"input {name}={str(path)!r}: expected what the parameters name ({named}); set it there")
     started = time.monotonic()
     run_dir = Path(run_dir)
     run_dir.mkdir(parents=True, exist_ok=True)

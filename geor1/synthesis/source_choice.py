@@ -1,4 +1,4 @@
-"""Which source the parameters of stage 01 ask for."""
+"""Which source the parameters of stage 01 ask for, and which files and folders they name."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from geor1.synthesis.folder_source import folder_sources
 from geor1.synthesis.hf_source import HfSource
 from geor1.synthesis.layouts.registry import pair_layout
 from geor1.synthesis.sources import Books, Source
+from geor1.synthesis.teacher.templates import SHIPPED
 from geor1.synthesis.world_source import WorldSource
 
 
@@ -44,7 +45,24 @@ def sources_of(config: SynthesisConfig, books: Books) -> list[Source]:
         ]
     if config.source == "cvact":  # both its splits are of one city
         reading["split"] = config.source_split
-    return [pair_layout(LAYOUTS[config.source], config.source_path, skip_missing=config.skip_broken, **reading)]
+    return [pair_layout(LAYOUTS[config.source], config.source_path, **reading)]
+
+
+def inputs_of(config: SynthesisConfig) -> dict[str, Path]:
+    """The files and folders that the parameters name, for the run key: a string does not change when its content does.
+
+    Args:
+        config: Parameters of the stage; relative paths are below the working directory, as where they are read.
+
+    Returns:
+        Path by parameter, only of those that exist: a name on the Hub is none, and what is missing is reported by who
+        reads it. Empty for the miniature Earth.
+    """
+    named = {name: getattr(config, name) for name in ("source_path", "image_folder", "pairs_folder", "embeddings")}
+    if config.teacher != "world":
+        own = [template for template in config.teaching.templates if template not in SHIPPED]
+        named |= {f"template_{number}": template for number, template in enumerate(own, start=1)}
+    return {name: Path(text) for name, text in named.items() if text and Path(text).exists()}
 
 
 def world_source(config: SynthesisConfig) -> WorldSource:

@@ -61,13 +61,26 @@ class Books:
         skip_broken: Leave out rows whose cells or images cannot be used, counted here, instead of stopping.
         n_broken: Rows left out.
         broken: What was wrong with the first of them, by place.
+        remarks: Where a data set differs from what was published as a whole, by place.
         images: Images by what was done with them (:mod:`geor1.synthesis.placing`).
     """
 
     skip_broken: bool = False
     n_broken: int = 0
     broken: dict[str, str] = dataclasses.field(default_factory=dict)
+    remarks: dict[str, str] = dataclasses.field(default_factory=dict)
     images: collections.Counter[str] = dataclasses.field(default_factory=collections.Counter)
+
+    def remark(self, where: str, text: str) -> None:
+        """Note what differs from the data set as published, once a place; nothing stops at it.
+
+        Args:
+            where: File or folder.
+            text: What differs there.
+        """
+        if self.remarks.get(where) != text:
+            self.remarks[where] = text
+            _log.warning("%s: %s", where, text)
 
     def refuse(self, where: str, error: ValueError) -> None:
         """Stop at a broken row, or count it.

@@ -20,7 +20,7 @@ from geor1.synthesis.layouts.base import PairLayout
 from geor1.synthesis.layouts.cvact import CvActLayout, utm_to_degrees
 from geor1.synthesis.layouts.vigor import VigorLayout
 from geor1.synthesis.negatives import NegativeRule, Neighbourhoods
-from geor1.synthesis.sources import Source, SourceError
+from geor1.synthesis.sources import Books, Source, SourceError
 
 VIGOR_CITIES = {
     "NewYork": (40.7, -74.0), "Seattle": (47.6, -122.3), "Chicago": (41.9, -87.6), "SanFrancisco": (37.8, -122.4),
@@ -74,8 +74,9 @@ def test_cvusa_that_does_not_fit(cvusa: Path, tmp_path: Path, caplog: pytest.Log
     with pytest.raises(SourceError, match=r"0000001.jpg: image of pair '0000001' is missing"):
         list(pair_layout("cvusa", cvusa).pairs(tmp_path))
     with caplog.at_level(logging.WARNING):
-        assert len(delivered(pair_layout("cvusa", cvusa, skip_missing=True), tmp_path)) == 1
-    assert "1 of 2 pairs left out" in caplog.text
+        books = Books(skip_broken=True)
+        assert len(delivered(pair_layout("cvusa", cvusa, books=books), tmp_path)) == 1
+    assert books.n_broken == 1 and "0000001.jpg: image of pair '0000001' is missing" in caplog.text
     write(cvusa / "splits" / "val-19zl.csv", "../../secret.jpg,streetview/panos/0000001.jpg,x")
     with pytest.raises(SourceError, match=r"image path '../../secret.jpg'|expected a numbered image"):
         list(pair_layout("cvusa", cvusa).pairs(tmp_path))

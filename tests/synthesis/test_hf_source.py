@@ -15,6 +15,7 @@ from geor1.records import Pair, Question, read_jsonl
 from geor1.synthesis.config import SynthesisConfig
 from geor1.synthesis.hf_source import HfSource
 from geor1.synthesis.images import ImageError
+from geor1.synthesis.negatives import NegativeRule, Neighbourhoods
 from geor1.synthesis.run import run_synthesis
 from geor1.synthesis.sources import Books, SourceError
 
@@ -94,6 +95,7 @@ def test_through_the_stage_with_a_choice_by_city(tmp_path: Path) -> None:
     items = [*rows(20), *rows(20, town="London", lon=-0.13, part="validation")]
     for item in items[20:]:
         item["lat"] += 2.66
+        item["aerial"] = picture_bytes(int(1000 * item["lat"]), size=(28, 28))
     path = parquet(tmp_path / "d.parquet", items)
     config = SynthesisConfig(
         source="hf_dataset",
@@ -137,6 +139,34 @@ def test_broken_rows_are_named_or_counted(tmp_path: Path, changes: dict, message
     books = Books(skip_broken=True)
     pairs = list(HfSource(path=str(path), columns=COLUMNS, books=books).pairs(tmp_path / "out"))
     assert len(pairs) == 5 and books.n_broken == 1 and list(books.broken) == [f"{path} (train) row 3"]
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_a_name_that_occurs_twice(tmp_path: Path, workers: int) -> None:
+    items = [row | {"name": name} for row, name in zip(rows(4), ("a", "b", " a", "c"), strict=True)]
+    path = parquet(tmp_path / "d.parquet", items)
+    for books in (Books(), Books(skip_broken=True)):
+        source = HfSource(path=str(path), columns=COLUMNS, books=books, workers=workers)
+        with pytest.raises(SourceError, match=r"row 3: hf:d.parquet has a pair 'a' already; names must be unique"):
+            list(source.pairs(tmp_path / "out"))
+
+
+def test_a_tile_of_several_rows_is_never_its_own_negative(tmp_path: Path) -> None:
+    items = rows(6)
+    items[1]["aerial"] = items[0]["aerial"]
+    inside = list(HfSource(path=str(parquet(tmp_path / "d.parquet", items)), columns=COLUMNS).pairs(tmp_path / "out"))
+    for number, item in enumerate(items):
+        for column, name in (("ground", f"g/{number}.jpg"), ("aerial", f"t/{max(number, 1)}.jpg")):
+            (tmp_path / name).parent.mkdir(exist_ok=True)
+            (tmp_path / name).write_bytes(item[column])
+            item[column] = name
+    (tmp_path / "e.jsonl").write_text("".join(json.dumps(item) + "\n" for item in items))
+    by_path = list(HfSource(path=str(tmp_path / "e.jsonl"), columns=COLUMNS).pairs(tmp_path / "out"))
+    for pairs in (inside, by_path):
+        assert pairs[0].satellite_image == pairs[1].satellite_image
+        assert len({pair.satellite_image for pair in pairs}) == 5 and len({pair.ground_image for pair in pairs}) == 6
+        hood = Neighbourhoods(pairs, NegativeRule())
+        assert set(hood.eligible(0)[0]) == set(hood.eligible(1)[0]) == {2, 3, 4, 5}
 
 
 def test_columns_that_are_not_there(tmp_path: Path) -> None:

@@ -57,7 +57,8 @@ def test_cv_cities_as_a_source(tmp_path: Path) -> None:
         assert {option.pair_id.split("/")[1] for option in question.candidates} == {"paris"}
     for file in (made / "images").iterdir():
         assert not Image.open(file).getexif() and b"Exif" not in file.read_bytes()
-    assert report_of(made)["sources"] == {"broken": 0, "broken_first": {}, "images": {"stripped": 32}}
+    sources = report_of(made)["sources"]
+    assert (sources["broken"], sources["broken_first"], sources["images"]) == (0, {}, {"stripped": 32})
     assert report_of(made)["negatives_m"]["train"]["min"] >= 120.0
     assert report_of(made)["pairs"] == {"train": 8, "test": 8}
 
@@ -96,6 +97,24 @@ def test_bands_reach_the_questions_and_the_report(tmp_path: Path) -> None:
         SynthesisConfig(bands=((120.0, 900.0, 0.5),))
 
 
+def test_what_differs_from_the_published_set_is_in_the_report(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setitem(PAIRS, "london", 8)
+    root = cv_cities(tmp_path / "data", 8)
+    differs = report_of(synthesise("cv_cities", root, tmp_path / "out"))["sources"]["differs_from_published"]
+    assert differs.pop("paris/img_info.csv") == "8 rows where 20214 were published"
+    assert set(differs) == {f"{folder}/img_info.csv" for folder in CITIES} - {
+        "london/img_info.csv",
+        "paris/img_info.csv",
+    }
+    absent = "not there, so that this city of the test split is left out (13165 pairs)"
+    assert differs["rio/img_info.csv"] == absent and f"rio/img_info.csv: {absent}" in caplog.text
+    books = Books()
+    list(pair_layout("cv-cities", root, split="test", books=books).pairs(tmp_path / "test"))
+    assert {where.split("/")[0] for where in books.remarks} == {"rio", "seattle", "singapore", "sydney", "taipei"}
+
+
 class TestBroken:
     """Every way in which a row can be unusable is named by its place, or counted."""
 
@@ -130,8 +149,8 @@ class TestBroken:
         made = synthesise("cv_cities", root, tmp_path / "out", skip_broken=True)
         report = report_of(made)
         assert report["pairs"] == {"train": 7, "test": 8} and len(questions_of(made, "train")) == 7
-        if "missing" not in message:
-            assert report["sources"]["broken"] == 1 and "line 3" in str(report["sources"]["broken_first"])
+        assert report["sources"]["broken"] == 1
+        assert list(report["sources"]["broken_first"]) == ["paris/img_info.csv line 3"]
 
     @pytest.mark.parametrize("workers", [1, 2])
     def test_images(self, root: Path, tmp_path: Path, workers: int) -> None:
@@ -233,6 +252,21 @@ def test_cvusa_swapped_columns(tmp_path: Path) -> None:
     path.write_text("".join("43.0,-82.0,-82.0,43.0,0\n" for _ in range(6)))
     with pytest.raises(SourceError, match=r"all.csv line 1, columns 3 and 4: .*latitude and longitude are swapped"):
         synthesise("cvusa", root, tmp_path / "out")
+
+
+@pytest.mark.parametrize("skip_broken", [False, True])
+def test_cvusa_positions_are_counted_so_that_no_line_may_be_blank(tmp_path: Path, skip_broken: bool) -> None:
+    file = picture(tmp_path / "one.jpg", 1)
+    root = cvusa(tmp_path / "data", [(file, file)] * 6)
+    path = root / "split_locations" / "all.csv"
+    lines = path.read_text().splitlines()
+    path.write_text("\n".join([*lines, "", ""]))  # at the end it shifts nothing
+    books = Books(skip_broken=skip_broken)
+    pairs = list(pair_layout("cvusa", root, books=books).pairs(tmp_path / "out"))
+    assert pairs[5].latitude_deg == float(lines[5].split(",")[2])
+    path.write_text("\n".join([*lines[:2], "", *lines[2:]]))
+    with pytest.raises(SourceError, match=r"all.csv line 3: expected 5 cells, got a blank line, .*count as another"):
+        list(pair_layout("cvusa", root, books=books).pairs(tmp_path / "out"))
 
 
 def test_geox_bench_keeps_its_own_candidates(tmp_path: Path) -> None:

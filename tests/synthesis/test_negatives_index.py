@@ -117,8 +117,23 @@ def test_an_empty_band_is_filled_from_the_others() -> None:
     chosen = Neighbourhoods(pairs, NegativeRule(bands=BANDS)).choose(0, 4, np.random.default_rng(0))
     assert len({number for number, _ in chosen} - {0}) == 4  # none lies within 500 m
     gap = NegativeRule(bands=(Band(120.0, 800.0, 0.5), Band(2000.0, 4000.0, 0.5)))
-    with pytest.raises(NegativesError, match="needs 5 negatives, found 4"):
+    with pytest.raises(NegativesError, match=r"needs 5 .*found 4 .* 120 to 800 m or 2000 to 4000 m away; widen bands"):
         Neighbourhoods(pairs, gap).choose(0, 5, np.random.default_rng(0))  # 1400 m lies in no band
+
+
+@pytest.mark.parametrize("first_m", [500.0, 2000.0])
+def test_what_is_counted_is_what_can_be_drawn(first_m: float) -> None:
+    """Places in a gap between bands count for nothing, so that a pair with too few others is left out and no error."""
+    pairs = pairs_at(np.array([0.0, 300.0, 1000.0, 1300.0, 1600.0]) / 111_194.92664455873, np.zeros(5))
+    rule = NegativeRule(bands=(Band(120.0, first_m, 0.5), Band(2000.0, 4000.0, 0.5)))
+    hood = Neighbourhoods(pairs, rule)
+    away = [[abs(a - b) for b in (0, 300, 1000, 1300, 1600) if a != b] for a in (0, 300, 1000, 1300, 1600)]
+    expected = [sum(119.9 <= m <= first_m for m in row) for row in away]
+    assert [hood.count(number) for number in range(5)] == [len(hood.eligible(n)[0]) for n in range(5)] == expected
+    questions, left_out = build_questions(hood, split="train", candidates=3, skip_isolated=True)
+    assert len(left_out) == sum(count < 2 for count in expected) and len(questions) == 5 - len(left_out)
+    with pytest.raises(NegativesError, match="widen bands"):
+        hood.choose(0, expected[0] + 1, np.random.default_rng(0))
 
 
 @pytest.mark.parametrize(

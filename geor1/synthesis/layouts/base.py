@@ -9,7 +9,6 @@ from __future__ import annotations
 import abc
 import dataclasses
 import functools
-import logging
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import ClassVar
@@ -18,8 +17,6 @@ from geor1.records import Pair, Question, RecordError
 from geor1.synthesis.images import JPEG_QUALITY, ImageError
 from geor1.synthesis.placing import Placer, ordered_map
 from geor1.synthesis.sources import Books, SourceError, chosen_rows
-
-_log = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -75,11 +72,10 @@ class PairLayout(abc.ABC):
         panorama_px: Width and height of the ground images written; (0, 0) keeps each image's own size.
         tile_px: Edge of the tiles written; 0 keeps each tile's own size.
         quality: JPEG quality of what has to be encoded.
-        skip_missing: Leave out pairs whose files are not there, with a count in the log; else that is an error.
         pairs_per_city: Deliver at most so many pairs of each city and split, a seeded choice; 0 delivers all.
         seed: Decides that choice.
         workers: Threads that read and decode images; changes no result.
-        books: What was read and what was left out; says whether broken rows stop.
+        books: What was read and what was left out; says whether broken rows and missing files stop.
     """
 
     source: ClassVar[str]
@@ -89,7 +85,6 @@ class PairLayout(abc.ABC):
     panorama_px: tuple[int, int] = (0, 0)
     tile_px: int = 0
     quality: int = JPEG_QUALITY
-    skip_missing: bool = False
     pairs_per_city: int = 0
     seed: int = 0
     workers: int = 1
@@ -108,29 +103,31 @@ class PairLayout(abc.ABC):
             SourceError: A list is missing or does not fit at all.
         """
 
+    def remarks(self) -> Iterator[tuple[str, str]]:
+        """Where the folder differs from what was published as a whole, each as its place and what differs there."""
+        yield from ()
+
     def entries(self) -> Iterator[PairEntry]:
         """The pairs wanted, as they are read; the lists are read twice, so that no more than names is held in memory.
 
         Raises:
             SourceError: As :meth:`published`; a row does not fit, an image path leaves the root, or a file is missing
-                (unless such pairs are skipped); a name occurs twice; or nothing is left.
+                (unless broken rows are skipped); a name occurs twice; or nothing is left.
         """
         keep = chosen_rows(self._groups(), self.pairs_per_city, self.seed)
-        missing = delivered = 0
+        for where, text in self.remarks():
+            self.books.remark(where, text)
+        delivered = 0
         for number, entry in enumerate(self._wanted(self.books)):
             if keep is not None and not keep[number]:
                 continue
             try:
-                absent = self._absent(entry)
+                self._check_files(entry)
             except SourceError as error:
                 self.books.refuse(entry.where or entry.name, error)
                 continue
-            missing += absent
-            delivered += not absent
-            if not absent:
-                yield entry
-        if missing:
-            _log.warning("%s: %d of %d pairs left out, files missing", self.source, missing, missing + delivered)
+            delivered += 1
+            yield entry
         if not delivered:
             raise SourceError(f"{self.root}: expected pairs of {self.source} (split {self.split}), found none")
 
@@ -224,23 +221,20 @@ class PairLayout(abc.ABC):
             names.add(entry.name)
             yield f"{entry.split}/{entry.city or ''}"
 
-    def _absent(self, entry: PairEntry) -> bool:
+    def _check_files(self, entry: PairEntry) -> None:
         root = Path(self.root).resolve()
         for relative in (entry.ground, entry.satellite):
             file = (root / relative).resolve()
             if not file.is_relative_to(root):
                 raise SourceError(f"{self.source}: image path {relative!r} of {entry.name!r} leaves the folder")
             if not file.is_file():
-                if self.skip_missing:
-                    return True
                 raise SourceError(
-                    f"{file}: image of pair {entry.name!r} is missing; complete the download, or set skip_missing=True"
+                    f"{file}: image of pair {entry.name!r} is missing; complete the download, or set skip_broken=True"
                 )
-        return False
 
 
 def read_rows(
-    path: Path, count: int, separator: str | None, *, name: str = ""
+    path: Path, count: int, separator: str | None, *, name: str = "", counted: bool = False
 ) -> Iterator[tuple[str, list[str] | SourceError]]:
     """Lines of a list without a header, each as its place (``file line 3``) and its cells, or what is wrong with them.
 
@@ -249,16 +243,24 @@ def read_rows(
         count: Cells that every line must have.
         separator: Between cells; None is any white space.
         name: What to call the file; its own name, if not given.
+        counted: Whether the number of a row means something; blank lines between rows are then an error.
 
     Raises:
-        SourceError: No such file.
+        SourceError: No such file, or a blank line before a row that is counted.
     """
     if not path.is_file():
         raise SourceError(f"{path}: no such list; is this the root of the data set?")
     with path.open(encoding="utf-8-sig", errors="replace") as file:
+        blank = 0
         for number, line in enumerate(file, start=1):
             if not line.strip():
+                blank = blank or number
                 continue
+            if blank and counted:
+                raise SourceError(
+                    f"{name or path.name} line {blank}: expected {count} cells, got a blank line, after which each row "
+                    "would count as another; restore its row, or remove it if none is lost"
+                )
             cells = [cell.strip() for cell in line.split(separator)]
             where = f"{name or path.name} line {number}"
             if len(cells) == count:

@@ -3,7 +3,7 @@
 Layout (GaoShuang98/CVCities ``cvcities_base/dataset/cvcities.py``): ``<city>/img_info.csv`` without header, cells
 name, **longitude**, latitude, city, satellite path, panorama path; paths below the root. The split by city is theirs
 (``calc_distance/calc_distance_cvcities.py``): ten cities to train, six to test. Cities whose folder is not there are
-left out.
+left out; that, and lists longer or shorter than published, is logged and entered into the report.
 """
 
 from __future__ import annotations
@@ -87,6 +87,17 @@ class CvCitiesLayout(PairLayout):
         for folder in present:
             rows = read_rows(Path(self.root) / folder / _FILE, 6, ",", name=f"{folder}/{_FILE}")
             yield from parsed(rows, functools.partial(_entry, folder))
+
+    def remarks(self) -> Iterator[tuple[str, str]]:
+        """Cities that are not there, and lists of another length than published."""
+        for folder, (*_, split) in CITIES.items():
+            if self.split not in (None, split):
+                continue
+            path, name = Path(self.root) / folder / _FILE, f"{folder}/{_FILE}"
+            if not path.is_file():
+                yield name, f"not there, so that this city of the {split} split is left out ({PAIRS[folder]} pairs)"
+            elif (n := sum(1 for _ in read_rows(path, 6, ","))) != PAIRS[folder]:
+                yield name, f"{n} rows where {PAIRS[folder]} were published"
 
 
 def _entry(folder: str, where: str, cells: list[str]) -> PairEntry:

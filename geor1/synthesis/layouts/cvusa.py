@@ -41,7 +41,7 @@ class CvUsaLayout(PairLayout):
         path = Path(self.root) / _LOCATIONS
         if not path.is_file():
             return []
-        return [_position(where, cells) for where, cells in read_rows(path, 5, ",")]
+        return [_position(where, cells) for where, cells in read_rows(path, 5, ",", counted=True)]
 
 
 def _position(where: str, cells: list[str] | SourceError) -> Position:
