@@ -20,6 +20,7 @@ from transformers import TrainerCallback
 from geor1.models.tracking import NoTracker, open_tracker
 from geor1.models.uploads import fetch_latest, upload_checkpoint
 from geor1.runs import ConfigError, Progress, RunStoppedError, append_metrics, atomic_write_text, truncate_metrics
+from geor1.runs.keys import TRAINER_FOLDER
 from geor1.runs.processes import read_launch
 from geor1.runs.stopping import stop_requested
 
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-TRAINER_FOLDER = "trainer"  # checkpoints of the trainer inside a run folder
 PRODUCT_FOLDER = "checkpoint"  # the finished model inside a run folder
 LABELS_FILE = "labels_seen.json"
 TIMINGS_FILE = "timings.jsonl"
@@ -337,7 +337,9 @@ def truncate_lines(path: Path, last_step: int) -> None:
 
 
 def finish(run_dir: Path, labels: dict[str, Any], summary: dict[str, Any]) -> None:
-    """Write what the next stage and the run's manifest read, and drop the trainer's own checkpoints.
+    """Write what the next stage and the run's manifest read.
+
+    The trainer's own checkpoints stay until the manifest is written: a run killed before goes on from them.
 
     Args:
         run_dir: The run folder; its product must be in place.
@@ -346,7 +348,6 @@ def finish(run_dir: Path, labels: dict[str, Any], summary: dict[str, Any]) -> No
     """
     atomic_write_text(run_dir / LABELS_FILE, json.dumps(labels, indent=1) + "\n")
     atomic_write_text(run_dir / "metrics_summary.json", json.dumps(summary, indent=1) + "\n")
-    shutil.rmtree(run_dir / TRAINER_FOLDER, ignore_errors=True)
 
 
 def labels_seen(checkpoint: Path | str) -> int:
