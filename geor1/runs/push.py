@@ -127,7 +127,7 @@ def public(value: Any) -> Any:
 
     >>> public({"base_model": "/disk/me/base", "server_url": "http://me:secret@node7/v1", "path": "smoke/02/k"})
     {'base_model': 'base', 'server_url': '', 'path': 'smoke/02/k'}
-    >>> public(["~/data/pairs", "s3://key:secret@bucket", "read from file:///home/me/a.csv?token=1"])
+    >>> public(["~/data/pairs", "s3://key:secret@bucket", "read from file:///disk/me/a.csv?token=1"])
     ['pairs', '', 'read from a.csv']
     """
     if isinstance(value, Mapping):

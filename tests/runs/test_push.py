@@ -174,7 +174,7 @@ def test_no_value_holds_a_password_or_a_home() -> None:
     held = {
         "teaching": {"server_url": "http://me:secret@10.0.0.5:8000/v1", "model": "~/models/m", "server": "10.0.0.5"},
         "bucket": "s3://key:secret@bucket",
-        "source_path": "file:///home/me/pairs.csv",
+        "source_path": "file:///disk/me/pairs.csv",
         "note": "rows of https://me:secret@host/a/b.csv?token=secret were left out",
         "home": "~me",
         "server_retries": 0,
