@@ -12,6 +12,7 @@ from geor1.grpo.config import GrpoConfig
 from geor1.grpo.run import run_grpo
 from geor1.models.training import process_state
 from geor1.runs import configure
+from geor1.runs.finishing import drop_trainer
 
 
 def main() -> None:
@@ -26,6 +27,7 @@ def main() -> None:
     arguments.run_dir.mkdir(parents=True, exist_ok=True)
     product = run_grpo(config, arguments.data, arguments.checkpoint, arguments.run_dir)
     if process_state().is_main_process:
+        drop_trainer(arguments.run_dir)
         print(product)
 
 

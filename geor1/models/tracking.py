@@ -1,25 +1,30 @@
 """The figures of ``metrics.jsonl`` in TensorBoard, trackio or Weights & Biases as well.
 
 ``metrics.jsonl`` is what counts: TensorBoard's event file is written anew from it whenever training begins or resumes,
-so that the two never differ, and an absent or failing tracker never changes a run.
+so that the two never differ. A tracker that fails to open, to log or to close never changes a run: one warning, and
+nobody is told any more. A package that is asked for and absent is refused before the model loads.
 """
 
 from __future__ import annotations
 
 import importlib.util
 import json
+import logging
 import math
 import shutil
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from geor1.runs import read_metrics
 from geor1.runs.processes import require_package
+from geor1.runs.push import public
 
 TENSORBOARD_FOLDER = "tensorboard"  # inside a run folder
 PROJECT = "geor1"  # under which runs are filed where a tracker has projects
 _FLUSH_EVERY_S = 5.0
+_log = logging.getLogger("geor1.tracking")
 
 
 class NoTracker:
@@ -77,7 +82,7 @@ class RemoteTracker(NoTracker):
         config = json.loads(config_file.read_text(encoding="utf-8")) if config_file.exists() else {}
         name = "-".join(run_dir.parts[-3:])  # profile, stage, key
         more = {"id": run_dir.name, "dir": str(run_dir)} if package == "wandb" else {}
-        self._module.init(project=PROJECT, name=name, config=config, resume="allow", **more)
+        self._module.init(project=PROJECT, name=name, config=public(config), resume="allow", **more)
         for row in [] if resumed else read_metrics(run_dir):
             self.log(row["step"], row)
 
@@ -90,6 +95,51 @@ class RemoteTracker(NoTracker):
         self._module.finish()
 
 
+class SteadyTracker(NoTracker):
+    """A tracker that may fail: the first failure is warned of, and it is not called again.
+
+    Args:
+        name: What the warning calls it.
+        opened: Makes the tracker.
+    """
+
+    def __init__(self, name: str, opened: Callable[[], NoTracker]) -> None:
+        self._name = name
+        self._tracker = NoTracker()
+        self._attempt("opened", lambda: setattr(self, "_tracker", opened()))
+
+    def log(self, step: int, values: dict[str, Any]) -> None:
+        """Hand the figures of a step on."""
+        self._attempt(f"told step {step}", lambda: self._tracker.log(step, values))
+
+    def close(self) -> None:
+        """Close it."""
+        self._attempt("closed", lambda: self._tracker.close())
+
+    def _attempt(self, what: str, act: Callable[[], None]) -> None:
+        try:
+            act()
+        except Exception as error:  # whatever another package raises: a network, a login, a full disk
+            self._tracker = NoTracker()
+            _log.warning(
+                "%s could not be %s (%s: %s); the run goes on without it, its figures are in metrics.jsonl",
+                self._name, what, type(error).__name__, error,
+            )  # fmt: skip
+
+
+def require_tracker(report_to: str) -> None:
+    """Stop if the package that is asked for is not installed.
+
+    Args:
+        report_to: As in :class:`geor1.runs.processes.LaunchConfig`.
+
+    Raises:
+        ConfigError: The package that ``report_to`` names is not installed.
+    """
+    if report_to not in ("auto", "none"):
+        require_package(report_to, f"report_to={report_to!r}")
+
+
 def open_tracker(report_to: str, run_dir: Path, *, resumed: bool) -> NoTracker:
     """Return where figures go besides ``metrics.jsonl``.
 
@@ -98,17 +148,16 @@ def open_tracker(report_to: str, run_dir: Path, *, resumed: bool) -> NoTracker:
         run_dir: The run folder.
         resumed: Whether training goes on from a checkpoint.
 
-    Raises:
-        ConfigError: The package that ``report_to`` names is not installed.
+    Returns:
+        A tracker that raises nothing.
     """
     if report_to == "auto":
         report_to = "tensorboard" if importlib.util.find_spec("tensorboard") else "none"
     if report_to == "none":
         return NoTracker()
-    require_package(report_to, f"report_to={report_to!r}")
     if report_to == "tensorboard":
-        return TensorBoardTracker(run_dir)
-    return RemoteTracker(report_to, run_dir, resumed=resumed)
+        return SteadyTracker(report_to, lambda: TensorBoardTracker(run_dir))
+    return SteadyTracker(report_to, lambda: RemoteTracker(report_to, run_dir, resumed=resumed))
 
 
 def numbers(values: dict[str, Any]) -> dict[str, float]:

@@ -6,6 +6,7 @@ that was never killed; wall-clock times, which differ, go to ``timings.jsonl``.
 
 from __future__ import annotations
 
+import datetime
 import json
 import shutil
 import tempfile
@@ -17,9 +18,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from transformers import TrainerCallback
 
-from geor1.models.tracking import NoTracker, open_tracker
+from geor1.models.tracking import NoTracker, open_tracker, require_tracker
 from geor1.models.uploads import fetch_latest, upload_checkpoint
 from geor1.runs import ConfigError, Progress, RunStoppedError, append_metrics, atomic_write_text, truncate_metrics
+from geor1.runs.keys import TRAINER_FOLDER
 from geor1.runs.processes import read_launch
 from geor1.runs.stopping import stop_requested
 
@@ -29,13 +31,14 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-TRAINER_FOLDER = "trainer"  # checkpoints of the trainer inside a run folder
 PRODUCT_FOLDER = "checkpoint"  # the finished model inside a run folder
 LABELS_FILE = "labels_seen.json"
 TIMINGS_FILE = "timings.jsonl"
 # Linear layers of the language model; the vision transformer has modules of the same names, hence the prefix.
 LORA_TARGETS = r".*language_model.*\.(q_proj|k_proj|v_proj|o_proj|gate_proj|up_proj|down_proj)"
 COMPLETE_MARK = "complete"  # written into a trainer checkpoint after everything else
+PATIENCE_S = 1800.0  # transformers' default of ddp_timeout
+COPYING_PATIENCE_S = 6 * 3600.0  # hundreds of gigabytes through a slow network
 PHASE = "phase/"  # begins the log's names of times
 # Keys of the trainer's log that a resumed run cannot repeat (times, counters that TRL starts anew) or that say nothing.
 NOT_TRACED = ("step_time", "epoch", "total_flos", "num_tokens", PHASE)
@@ -44,25 +47,46 @@ NOT_TRACED = ("step_time", "epoch", "total_flos", "num_tokens", PHASE)
 def prepare(run_dir: Path, threads: int) -> None:
     """Make the run folder, set torch's CPU threads, and keep the libraries' own progress bars out of notebooks.
 
+    The processes that train together meet here, before anything else lets them.
+
     Args:
         run_dir: The run folder.
         threads: CPU threads, at least 1.
+
+    Raises:
+        ConfigError: The package that the launch's ``report_to`` names is not installed.
     """
     import torch
     from transformers.utils import logging
 
     run_dir.mkdir(parents=True, exist_ok=True)
+    require_tracker(read_launch(run_dir).report_to)
     torch.set_num_threads(threads)
+    process_state(patience_s(run_dir))
     logging.disable_progress_bar()
     warnings.filterwarnings("ignore", category=FutureWarning, module=r"transformers\.")
 
 
-def process_state() -> PartialState:
-    """Which of the processes that train together this is (``accelerate launch``, ``torchrun``); alone, the first."""
+def process_state(patience_s: float = PATIENCE_S) -> PartialState:
+    """Which of the processes that train together this is (``accelerate launch``, ``torchrun``); alone, the first.
+
+    Args:
+        patience_s: How long they wait for each other before they give up, in seconds; what the first call of a process
+            says holds, for the trainer as well.
+    """
     import torch
     from accelerate import PartialState
 
-    return PartialState(cpu=not torch.cuda.is_available())
+    return PartialState(cpu=not torch.cuda.is_available(), timeout=datetime.timedelta(seconds=patience_s))
+
+
+def patience_s(run_dir: Path) -> float:
+    """How long processes wait for each other, in seconds: longer where the first one copies checkpoints elsewhere.
+
+    Args:
+        run_dir: The run folder.
+    """
+    return COPYING_PATIENCE_S if read_launch(run_dir).checkpoint_url else PATIENCE_S
 
 
 def from_first_process(make: Callable[[], T]) -> T:
@@ -99,6 +123,7 @@ def trainer_settings(run_dir: Path, *, seed: int, learning_rate: float, steps: i
         "save_total_limit": 2,
         "logging_steps": 1,
         "report_to": "none",
+        "ddp_timeout": int(patience_s(run_dir)),
         "disable_tqdm": True,
         "use_cpu": cpu,
         "bf16": not cpu,
@@ -337,7 +362,9 @@ def truncate_lines(path: Path, last_step: int) -> None:
 
 
 def finish(run_dir: Path, labels: dict[str, Any], summary: dict[str, Any]) -> None:
-    """Write what the next stage and the run's manifest read, and drop the trainer's own checkpoints.
+    """Write what the next stage and the run's manifest read.
+
+    The trainer's own checkpoints stay until the manifest is written: a run killed before goes on from them.
 
     Args:
         run_dir: The run folder; its product must be in place.
@@ -346,7 +373,6 @@ def finish(run_dir: Path, labels: dict[str, Any], summary: dict[str, Any]) -> No
     """
     atomic_write_text(run_dir / LABELS_FILE, json.dumps(labels, indent=1) + "\n")
     atomic_write_text(run_dir / "metrics_summary.json", json.dumps(summary, indent=1) + "\n")
-    shutil.rmtree(run_dir / TRAINER_FOLDER, ignore_errors=True)
 
 
 def labels_seen(checkpoint: Path | str) -> int:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
 from geor1.runs.errors import ManifestError
+from geor1.runs.keys import TRAINER_FOLDER
 from geor1.runs.manifest import list_products, write_manifest
 from geor1.runs.metrics import SUMMARY_FILE
 
@@ -22,7 +24,7 @@ def finish_run(
     peak_memory_bytes: dict[str, int],
     hardware: dict[str, Any],
 ) -> dict[str, Any]:
-    """Write the manifest of a run whose function has returned.
+    """Write the manifest of a run whose function has returned, then remove its trainer's checkpoints.
 
     Args:
         run_dir: The run folder.
@@ -53,7 +55,20 @@ def finish_run(
     }
     if (uploads := run_dir / UPLOADS_FILE).exists():
         ended["uploads"] = [json.loads(line) for line in uploads.read_text(encoding="utf-8").splitlines()]
-    return write_manifest(run_dir, {**content, **ended})
+    manifest = write_manifest(run_dir, {**content, **ended})
+    drop_trainer(run_dir)
+    return manifest
+
+
+def drop_trainer(run_dir: Path) -> None:
+    """Remove the trainer's own checkpoints of a finished run.
+
+    Not before the manifest is there: a run killed in between goes on from them.
+
+    Args:
+        run_dir: The run folder.
+    """
+    shutil.rmtree(run_dir / TRAINER_FOLDER, ignore_errors=True)
 
 
 def _summary(folder: Path) -> dict[str, Any]:

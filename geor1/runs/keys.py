@@ -61,6 +61,7 @@ _OWN_FILES = (
     "launch.json",
     "uploads.jsonl",
 )
+TRAINER_FOLDER = "trainer"  # checkpoints of the trainer inside a run folder, removed when the run is finished
 _TRAINER_CHECKPOINT = re.compile(r"checkpoint-\d+|tmp-checkpoint-\d+")
 
 
@@ -139,13 +140,13 @@ def fingerprint(value: Any) -> Any:
 def product_files(run_dir: Path) -> Iterator[Path]:
     """Yield the files of a run folder that its manifest lists with their SHA-256, sorted.
 
-    Data files by suffix (:data:`HASHED_SUFFIXES`); left out are the run's own bookkeeping, hidden files and a
-    trainer's intermediate ``checkpoint-<step>`` folders.
+    Data files by suffix (:data:`HASHED_SUFFIXES`); left out are the run's own bookkeeping, hidden files, a trainer's
+    folder and its intermediate ``checkpoint-<step>`` folders.
     """
     for path in sorted(run_dir.rglob("*")):
         parts = path.relative_to(run_dir).parts
         hidden = any(part.startswith(".") or _TRAINER_CHECKPOINT.fullmatch(part) for part in parts)
-        own = len(parts) == 1 and parts[0] in _OWN_FILES
+        own = parts[0] == TRAINER_FOLDER or (len(parts) == 1 and parts[0] in _OWN_FILES)
         if path.suffix in HASHED_SUFFIXES and not hidden and not own and path.is_file():
             yield path
 

@@ -14,6 +14,7 @@ import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Protocol
+from urllib.parse import urlsplit
 
 from geor1.runs.errors import ConfigError, ManifestError
 from geor1.runs.files import atomic_write_text, write_json
@@ -23,8 +24,12 @@ from geor1.runs.model_card import base_of, model_card
 SMALL_BASE_LICENCE = "apache-2.0"  # of this repository, whose package holds that base
 _REPO_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 _DATA_FOLDERS = ("images", "parquet")
-_DATA_FILES = ("README.md", "report.json")
-_PRIVATE = ("checkpoint_url", "vllm_server_url", "feature_store", "accelerate_config", "main_process_ip")
+# What stage 01 makes. Other JSON Lines in its folder (a teacher's raw answers, the run's own books) stay at home.
+_DATA_STEMS = ("questions_train", "questions_test", "questions_real", "pairs", "scaffolds", "labelled_scaffolds",
+               "authors_train")  # fmt: skip
+_DATA_FILES = ("README.md", *(f"{stem}.jsonl" for stem in _DATA_STEMS))
+_PRIVATE = ("feature_store", "accelerate_config", "main_process_ip")
+_ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^\s'\"<>()]*")
 
 
 class Hub(Protocol):
@@ -33,8 +38,10 @@ class Hub(Protocol):
     def create_repo(self, repo_id: str, *, repo_type: str, private: bool, exist_ok: bool) -> Any:
         """Make a repository."""
 
-    def upload_folder(self, *, repo_id: str, folder_path: str, repo_type: str, commit_message: str) -> Any:
-        """Upload a folder as one commit."""
+    def upload_folder(
+        self, *, repo_id: str, folder_path: str, repo_type: str, commit_message: str, delete_patterns: list[str]
+    ) -> Any:
+        """Upload a folder as one commit, which removes those of the repository's other files that fit a pattern."""
 
 
 def prepare(run_dir: Path, repo_id: str, licence: str, folder: Path | None = None) -> tuple[Path, str]:
@@ -44,14 +51,15 @@ def prepare(run_dir: Path, repo_id: str, licence: str, folder: Path | None = Non
         run_dir: Finished run folder of stage 01, 02 or 03.
         repo_id: ``owner/name`` on the hub.
         licence: The hub's name of a licence, e.g. ``apache-2.0``; needed unless model or data are this package's own.
-        folder: Where to write, replaced if it is there; default ``runs/<profile>/hub/<stage>-<key>``. Large files are
-            linked, not copied, where the disk can.
+        folder: Where to write; default ``runs/<profile>/hub/<stage>-<key>``. What was prepared there before is
+            replaced, a folder that holds anything else not touched. Large files are linked where the disk can.
 
     Returns:
         The folder, and ``model`` or ``dataset``.
 
     Raises:
-        ConfigError: A stage that makes neither, a repository name of another form, or a licence that is not known.
+        ConfigError: A stage that makes neither, a repository name of another form, a licence that is not known, or
+            a folder with something in it that was not prepared here.
         ManifestError: The run is not finished, or its products were changed.
     """
     run_dir = run_dir.resolve()
@@ -65,6 +73,7 @@ def prepare(run_dir: Path, repo_id: str, licence: str, folder: Path | None = Non
     if kind == "model" and manifest["stage"] not in ("02_scaffold_sft", "03_grpo"):
         raise ConfigError(f"{manifest['stage']}: expected a run of 01 (a data set), 02 or 03 (a model)")
     folder = folder or run_dir.parents[1] / "hub" / f"{manifest['stage']}-{manifest['key']}"
+    _refuse_others(folder)
     card = _dataset_card(run_dir, licence) if kind == "dataset" else _card(run_dir, manifest, repo_id, licence)
     shutil.rmtree(folder, ignore_errors=True)
     for source, target in _files(run_dir, manifest, kind):
@@ -72,6 +81,8 @@ def prepare(run_dir: Path, repo_id: str, licence: str, folder: Path | None = Non
     training = folder / "training"
     training.mkdir(parents=True)
     write_json(training / "manifest.json", public(manifest))
+    if kind == "dataset" and (run_dir / "report.json").exists():
+        write_json(folder / "report.json", public(json.loads((run_dir / "report.json").read_text(encoding="utf-8"))))
     if (run_dir / "metrics.jsonl").exists():
         shutil.copy2(run_dir / "metrics.jsonl", training / "metrics.jsonl")
     (folder / "README.md").unlink(missing_ok=True)  # a link: writing would change the run's own file
@@ -80,7 +91,9 @@ def prepare(run_dir: Path, repo_id: str, licence: str, folder: Path | None = Non
 
 
 def upload(folder: Path, kind: str, repo_id: str, hub: Hub, *, private: bool) -> Any:
-    """Upload a prepared folder as one commit.
+    """Upload a prepared folder as one commit, after which the repository holds nothing else.
+
+    Files of an earlier upload must go: a single ``model.safetensors`` left beside new shards would be loaded first.
 
     Args:
         folder: From :func:`prepare`.
@@ -95,22 +108,56 @@ def upload(folder: Path, kind: str, repo_id: str, hub: Hub, *, private: bool) ->
     key = json.loads((folder / "training" / "manifest.json").read_text(encoding="utf-8"))["key"]
     hub.create_repo(repo_id, repo_type=kind, private=private, exist_ok=True)
     return hub.upload_folder(
-        repo_id=repo_id, folder_path=str(folder), repo_type=kind, commit_message=f"geor1 run {key}"
+        repo_id=repo_id,
+        folder_path=str(folder),
+        repo_type=kind,
+        commit_message=f"geor1 run {key}",
+        delete_patterns=["*"],
     )
 
 
 def public(value: Any) -> Any:
-    """Return a manifest without what concerns nobody else: absolute paths keep their last name, addresses go.
+    """Return a manifest, config or report without what concerns nobody else.
 
-    >>> public({"base_model": "/disk/me/base", "vllm_server_url": "http://node7:8000", "path": "smoke/02/k"})
-    {'base_model': 'base', 'vllm_server_url': '', 'path': 'smoke/02/k'}
+    Values of names that end in ``_url`` or speak of a server go; absolute paths, paths from a home folder and addresses
+    keep their last name.
+
+    Args:
+        value: Plain JSON.
+
+    >>> public({"base_model": "/disk/me/base", "server_url": "http://me:secret@node7/v1", "path": "smoke/02/k"})
+    {'base_model': 'base', 'server_url': '', 'path': 'smoke/02/k'}
+    >>> public(["~/data/pairs", "s3://key:secret@bucket", "read from file:///disk/me/a.csv?token=1"])
+    ['pairs', '', 'read from a.csv']
     """
     if isinstance(value, Mapping):
-        return {name: "" if name in _PRIVATE and item else public(item) for name, item in value.items()
+        return {name: "" if _is_private(name) and item else public(item) for name, item in value.items()
                 if name not in ("uploads", "checksum")}  # fmt: skip
     if isinstance(value, list):
         return [public(item) for item in value]
-    return Path(value).name if isinstance(value, str) and Path(value).is_absolute() else value
+    return _shortened(value) if isinstance(value, str) else value
+
+
+def _is_private(name: str) -> bool:
+    return name in _PRIVATE or name.endswith("_url") or "server" in name
+
+
+def _shortened(text: str) -> str:
+    """Paths and addresses by their last name; of an address without a path, nothing: its host may hold a password."""
+    text = _ADDRESS.sub(lambda found: Path(urlsplit(found[0]).path).name, text)
+    if text.startswith("~"):
+        return Path(text).name if "/" in text else ""
+    return Path(text).name if Path(text).is_absolute() else text
+
+
+def _refuse_others(folder: Path) -> None:
+    """Stop before what somebody else put into a folder is removed."""
+    prepared = (folder / "training" / "manifest.json").is_file()
+    if folder.exists() and not prepared and (not folder.is_dir() or any(folder.iterdir())):
+        raise ConfigError(
+            f"{folder}: expected a new or empty folder, or one that geor1 push wrote (training/manifest.json in it); "
+            "name another, or empty it yourself"
+        )
 
 
 def _card(run_dir: Path, manifest: Mapping[str, Any], repo_id: str, licence: str) -> str:
@@ -140,8 +187,8 @@ def _files(run_dir: Path, manifest: Mapping[str, Any], kind: str) -> Iterator[tu
     for path in run_dir.rglob("*"):
         name = path.relative_to(run_dir).as_posix()
         first, _, rest = name.partition("/")
-        of_data = first in _DATA_FOLDERS if rest else name in _DATA_FILES or path.suffix == ".jsonl"
-        if of_data and path.is_file() and name not in ("attempts.jsonl", "metrics.jsonl"):
+        of_data = first in _DATA_FOLDERS if rest else name in _DATA_FILES
+        if of_data and path.is_file():
             yield path, name
 
 

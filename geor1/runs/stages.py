@@ -24,7 +24,7 @@ import filelock
 from geor1.runs import jobs
 from geor1.runs.errors import RunLockedError
 from geor1.runs.files import atomic_write_text, disk_full_is_clear, require_free_disk, write_json
-from geor1.runs.finishing import finish_run
+from geor1.runs.finishing import drop_trainer, finish_run
 from geor1.runs.keys import code_version, enclosing_run, fingerprint, run_key
 from geor1.runs.logs import announce, log_to
 from geor1.runs.manifest import check_products, read_manifest
@@ -115,20 +115,31 @@ def run_stage(
     folder = runs_dir / profile / stage / run_key(stage, config, fingerprints)
     _record(stage, folder)
     with _locked(folder, min_free_bytes, lock_timeout_s):
-        manifest = read_manifest(folder)
-        if manifest is not None:
-            check_products(folder, manifest)
-            announce(f"{stage}: finished before, taken from {_shown(folder)}")
-            return RunFolder(folder, folder.name, manifest, cached=True)
+        if (found := _finished(stage, folder)) is not None:
+            return found
         if jobs.is_running(folder):
             announce(f"{stage}: running already, followed from here ({_shown(folder)})")
             with stop_on_signals(folder):
                 return RunFolder(folder, folder.name, jobs.follow(folder, stage, _steps(config)), cached=False)
+        if (found := _finished(stage, folder)) is not None:  # its job ended between the two questions
+            return found
         with disk_full_is_clear(folder):
             head = {"stage": stage, "profile": profile, "key": folder.name, **_parameters(config)}
             head["inputs"] = {name: _describe(inputs[name], fingerprints[name], runs_dir) for name in inputs}
             manifest = _execute(folder, head, config, function, inputs, launch)
             return RunFolder(folder, folder.name, manifest, cached=False)
+
+
+def _finished(stage: str, folder: Path) -> RunFolder | None:
+    """The run as it was finished before, with its products checked; None if it is not finished."""
+    manifest = read_manifest(folder)
+    if manifest is None:
+        return None
+    check_products(folder, manifest)
+    if stage in TRAINING_STAGES:
+        drop_trainer(folder)  # left where a kill came just after the manifest
+    announce(f"{stage}: finished before, taken from {_shown(folder)}")
+    return RunFolder(folder, folder.name, manifest, cached=True)
 
 
 def _execute(

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from geor1.models.training import process_state
 from geor1.runs import configure
+from geor1.runs.finishing import drop_trainer
 from geor1.sft.config import SftConfig
 from geor1.sft.run import run_sft
 
@@ -25,6 +26,7 @@ def main() -> None:
     arguments.run_dir.mkdir(parents=True, exist_ok=True)
     product = run_sft(config, arguments.data, arguments.run_dir)
     if process_state().is_main_process:
+        drop_trainer(arguments.run_dir)
         print(product)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -138,6 +139,15 @@ def test_without_any_difference_in_reward_nothing_moves(
     assert all(torch.equal(before[name], after[name]) for name in before)
 
 
+def test_a_run_that_dies_after_its_last_step_ends_from_its_last_checkpoint(world: Path, tmp_path: Path) -> None:
+    product = run(world, tmp_path, steps=4)
+    before, trained = read_metrics(tmp_path), load_model(product).state_dict()
+    shutil.rmtree(product)  # killed before the product was saved, or before the manifest
+    resumed = load_model(run(world, tmp_path, steps=4)).state_dict()
+    assert read_metrics(tmp_path) == before
+    assert all(torch.equal(trained[name], resumed[name]) for name in trained)
+
+
 def test_products_say_what_was_done(world: Path, tmp_path: Path) -> None:
     (tmp_path / "start").mkdir()
     start = small_checkpoint(tmp_path / "start" / "checkpoint", seed=1, spread=2.0)
@@ -157,7 +167,7 @@ def test_products_say_what_was_done(world: Path, tmp_path: Path) -> None:
     assert (tmp_path / "run" / rollouts[0]["images"][0]).is_file()
     assert set(rollouts[0]["rewards"]) == {"accuracy", "format", "length", "repetition"}
     assert (product / "model.safetensors").is_file()
-    assert not (tmp_path / "run" / "trainer").exists()
+    assert list((tmp_path / "run" / "trainer").glob("checkpoint-3/complete"))  # until the manifest is written
 
 
 def test_a_rewarded_token_becomes_likelier(world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

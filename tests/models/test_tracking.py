@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 import json
 import sys
@@ -13,7 +14,7 @@ import pytest
 from tiny_cases import small_checkpoint, write_questions
 
 from geor1.models import training
-from geor1.models.tracking import NoTracker, TensorBoardTracker, numbers, open_tracker
+from geor1.models.tracking import NoTracker, TensorBoardTracker, numbers, open_tracker, require_tracker
 from geor1.runs import ConfigError, LaunchConfig, RunStoppedError, append_metrics, read_metrics, truncate_metrics
 from geor1.runs.processes import LAUNCH_FILE
 from geor1.runs.typed import to_plain
@@ -85,7 +86,7 @@ def test_an_absent_package_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         with pytest.raises(
             ConfigError, match=rf"report_to='{name}': the package {name} is not installed here; pip inst"
         ):
-            open_tracker(name, tmp_path, resumed=False)
+            require_tracker(name)
     assert type(open_tracker("auto", tmp_path, resumed=False)) is NoTracker
     assert type(open_tracker("none", tmp_path, resumed=False)) is NoTracker
 
@@ -101,7 +102,8 @@ def test_a_remote_tracker_is_told_each_step_once(tmp_path: Path, monkeypatch: py
     monkeypatch.setitem(sys.modules, package, stand_in)
     run_dir = tmp_path / "smoke" / "03_grpo" / "abc"
     run_dir.mkdir(parents=True)
-    (run_dir / "config.json").write_text('{"parameters": {"steps": 3}}')
+    told = {"steps": 3, "vllm_server_url": "http://me:secret@node7:8000", "base_model": "/disk/me/base"}
+    (run_dir / "config.json").write_text(json.dumps({"parameters": told}))
     append_metrics(run_dir, 0, accuracy=0.25)
     for resumed, step in ((False, 1), (True, 2)):
         tracker = open_tracker(package, run_dir, resumed=resumed)
@@ -112,4 +114,44 @@ def test_a_remote_tracker_is_told_each_step_once(tmp_path: Path, monkeypatch: py
     ]  # fmt: skip
     begun = [given for name, given in calls if name == "init"]
     assert {given["name"] for given in begun} == {"smoke-03_grpo-abc"} and begun[0]["resume"] == "allow"
-    assert begun[0]["config"] == {"parameters": {"steps": 3}} and ("id" in begun[0]) == (package == "wandb")
+    assert begun[0]["config"] == {"parameters": {"steps": 3, "vllm_server_url": "", "base_model": "base"}}
+    assert ("id" in begun[0]) == (package == "wandb")
+
+
+def test_an_absent_package_is_refused_before_the_model_loads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_questions(tmp_path / "data", 4)
+    launch(tmp_path / "run", report_to="wandb")
+    monkeypatch.setitem(sys.modules, "wandb", None)
+    find = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name, *rest: None if name == "wandb" else find(name, *rest))
+    config = SftConfig(base_model=str(tmp_path / "no_such_model"), max_steps=1, batch_size=4, threads=1)
+    with pytest.raises(ConfigError, match="report_to='wandb': the package wandb is not installed here"):
+        run_sft(config, tmp_path / "data", tmp_path / "run")
+
+
+@pytest.mark.parametrize("fails", ["init", "log", "finish"])
+def test_a_failing_tracker_never_changes_a_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, fails: str
+) -> None:
+    calls: list[str] = []
+    stand_in = ModuleType("wandb")
+    stand_in.__spec__ = importlib.util.spec_from_loader("wandb", None)
+
+    def call(what: str, /, *args: Any, **given: Any) -> None:
+        calls.append(what)
+        if what == fails:
+            raise ConnectionError("no route to host")
+
+    for name in ("init", "log", "finish"):
+        setattr(stand_in, name, functools.partial(call, name))
+    monkeypatch.setitem(sys.modules, "wandb", stand_in)
+    write_questions(tmp_path / "data", 8)
+    small_checkpoint(tmp_path / "base")
+    launch(tmp_path / "run", report_to="wandb")
+    config = SftConfig(base_model=str(tmp_path / "base"), max_steps=3, batch_size=4, save_steps=2, threads=1)
+    assert (run_sft(config, tmp_path / "data", tmp_path / "run") / "model.safetensors").is_file()
+    assert [row["step"] for row in read_metrics(tmp_path / "run")] == [1, 2, 3]
+    (warning,) = [record.getMessage() for record in caplog.records if record.name == "geor1.tracking"]
+    words = {"init": "opened", "log": "told step 1", "finish": "closed"}
+    assert warning.startswith(f"wandb could not be {words[fails]} (ConnectionError: no route to host); the run goes on")
+    assert calls == {"init": ["init"], "log": ["init", "log"], "finish": ["init", *3 * ["log"], "finish"]}[fails]

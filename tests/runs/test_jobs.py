@@ -97,6 +97,48 @@ def test_two_callers_start_one_job(tmp_path: Path) -> None:
     assert folder is not None and len(calls(folder)) == 1
 
 
+def test_a_job_that_ends_while_it_is_asked_for_is_not_run_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = job_cases.run(tmp_path, steps=1).path
+    manifest, aside = folder / "manifest.json", tmp_path / "aside.json"
+    manifest.rename(aside)
+
+    def ends_now(run_dir: Path) -> bool:
+        aside.rename(run_dir / "manifest.json")
+        return False
+
+    monkeypatch.setattr("geor1.runs.stages.jobs.is_running", ends_now)
+    run = job_cases.run(tmp_path, steps=1)
+    assert run.cached and run.manifest["attempts"] == 1 and len(calls(folder)) == 1
+
+
+def test_a_beat_that_fails_does_not_end_the_job(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from geor1.runs.jobs import supervise
+
+    files = JobFiles(tmp_path)
+    files.folder.mkdir()
+    supervise.beat(files)  # the file is gone: it is written anew
+    assert is_running(tmp_path) and capsys.readouterr().out == ""
+
+    def refuse(path: Path) -> None:
+        raise OSError(116, "Stale file handle", str(path))
+
+    files.running.unlink()
+    with monkeypatch.context() as patch:
+        patch.setattr(supervise.os, "utime", refuse)
+        supervise.beat(files)
+        assert is_running(tmp_path) and capsys.readouterr().out == ""
+        patch.setattr(supervise, "write_running", lambda files: refuse(files.running))
+        supervise.beat(files)
+    assert "supervisor: warning: no sign of life written (" in capsys.readouterr().out
+    os.utime(files.running, (1, 1))
+    supervise.beat(files)
+    assert files.running.stat().st_mtime > 1
+
+
 def test_a_killed_supervisor_takes_its_processes_along(tmp_path: Path) -> None:
     first = caller(tmp_path, 300)
     wait_for(lambda: steps_done(tmp_path) >= 1)

@@ -23,6 +23,10 @@ def make_data(config: ToyConfig, run_dir: Path) -> Path:
     (run_dir / "images").mkdir()
     (run_dir / "images" / "a.png").write_bytes(b"picture")
     (run_dir / "questions_train.jsonl").write_text("{}\n")
+    for name in ("generations.jsonl", "checked.jsonl"):  # a teacher's raw answers
+        (run_dir / name).write_text('{"raw": "not for others"}\n')
+    report = {"sources": [{"path": "/disk/me/pairs"}], "teacher": {"server_url": "http://me:secret@10.0.0.5:8000/v1"}}
+    (run_dir / "report.json").write_text(json.dumps(report))
     licence = "license: cc-by-4.0" if config.seed == 0 else "license: other\nlicense_name: as-the-source-images"
     (run_dir / "README.md").write_text(f"---\npretty_name: toy\n{licence}\n---\n# Toy\n")
     return run_dir
@@ -106,7 +110,10 @@ def test_a_data_set_keeps_its_own_card(tmp_path: Path) -> None:
     folder, kind = prepare(runs.data, "someone/pairs", "")
     names = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
     assert kind == "dataset"
-    assert names == {"README.md", "images/a.png", "questions_train.jsonl", "training/manifest.json"}
+    assert names == {"README.md", "images/a.png", "questions_train.jsonl", "report.json", "training/manifest.json"}
+    report = json.loads((folder / "report.json").read_text())
+    assert report == {"sources": [{"path": "pairs"}], "teacher": {"server_url": ""}}
+    assert "secret" in (runs.data / "report.json").read_text()  # the run's own file is not written through a link
     photographs = run_stage("01_data_synthesis", "smoke", ToyConfig(seed=1), make_data, {}, tmp_path).path
     with pytest.raises(ConfigError, match="--licence: needed, since the images are others'"):
         prepare(photographs, "someone/pairs", "")
@@ -144,7 +151,8 @@ def test_the_upload_is_one_commit(tmp_path: Path) -> None:
     folder, kind = prepare(runs.grpo, "someone/geo-r1", "")
     assert upload(folder, kind, "someone/geo-r1", StandIn(), private=True) == "done"
     repository = {"repo_id": "someone/geo-r1", "repo_type": "model"}
-    sent = {**repository, "folder_path": str(folder), "commit_message": f"geor1 run {runs.grpo.name}"}
+    sent: dict[str, Any] = {**repository, "folder_path": str(folder), "commit_message": f"geor1 run {runs.grpo.name}"}
+    sent["delete_patterns"] = ["*"]  # an old model.safetensors beside new shards would be loaded first
     assert calls == [("create_repo", {**repository, "private": True, "exist_ok": True}), ("upload_folder", sent)]
     import inspect
 
@@ -160,3 +168,43 @@ def test_addresses_and_absolute_paths_stay_at_home() -> None:
         "inputs": [{"path": "/disk/me/data"}],
     }
     assert public(held) == {"launch": {"checkpoint_url": "", "processes": 2}, "inputs": [{"path": "data"}]}
+
+
+def test_no_value_holds_a_password_or_a_home() -> None:
+    held = {
+        "teaching": {"server_url": "http://me:secret@10.0.0.5:8000/v1", "model": "~/models/m", "server": "10.0.0.5"},
+        "bucket": "s3://key:secret@bucket",
+        "source_path": "file:///disk/me/pairs.csv",
+        "note": "rows of https://me:secret@host/a/b.csv?token=secret were left out",
+        "home": "~me",
+        "server_retries": 0,
+        "rollouts": "vllm_server",
+        "about": "~",
+    }
+    assert public(held) == {
+        "teaching": {"server_url": "", "model": "m", "server": ""},
+        "bucket": "",
+        "source_path": "pairs.csv",
+        "note": "rows of b.csv were left out",
+        "home": "",
+        "server_retries": 0,
+        "rollouts": "vllm_server",
+        "about": "",
+    }
+
+
+def test_a_folder_with_something_else_in_it_is_not_touched(tmp_path: Path) -> None:
+    runs = Runs(tmp_path / "runs")
+    place = tmp_path / "mine"
+    place.mkdir()
+    prepare(runs.grpo, "someone/geo-r1", "", place)  # empty: taken
+    (place / "left.txt").write_text("of the folder before")
+    prepare(runs.grpo, "someone/geo-r1", "", place)  # prepared before: replaced
+    assert not (place / "left.txt").exists()
+    (place / "training" / "manifest.json").unlink()
+    (place / "thesis.txt").write_text("years of work")
+    with pytest.raises(ConfigError, match=r"mine: expected a new or empty folder, or one that geor1 push wrote"):
+        prepare(runs.grpo, "someone/geo-r1", "", place)
+    assert (place / "thesis.txt").read_text() == "years of work"
+    with pytest.raises(ConfigError, match=r"thesis.txt: expected a new or empty folder"):
+        prepare(runs.grpo, "someone/geo-r1", "", place / "thesis.txt")

@@ -18,7 +18,7 @@ from trl.trainer import utils as trl_utils
 
 from geor1.models.encoding import ImageReadError
 from geor1.models.loading import load_model, load_processor
-from geor1.runs import read_metrics
+from geor1.runs import LaunchConfig, RunFolder, read_metrics, run_stage
 from geor1.sft import run as sft_run
 from geor1.sft.config import SftConfig
 from geor1.sft.data import IGNORED, load_scaffolds
@@ -96,7 +96,7 @@ def test_training_learns_and_leaves_a_plain_folder(world: Path, tmp_path: Path) 
     assert [row["step"] for row in rows] == list(range(1, 31))
     assert rows[-1]["loss"] < 0.5 * rows[0]["loss"]
     assert load_processor(product).chat_template
-    assert not (tmp_path / "trainer").exists()
+    assert (tmp_path / "trainer" / "checkpoint-30" / "complete").is_file()  # until the manifest is written
     labels = json.loads((tmp_path / "labels_seen.json").read_text())
     lines = (world / "data" / "scaffolds.jsonl").read_text().splitlines()
     assert labels["pairing_labels_seen"] == sum(json.loads(line)["pairing_labels_seen"] for line in lines)
@@ -114,6 +114,34 @@ def test_a_killed_run_resumes_with_the_same_trace_and_weights(world: Path, tmp_p
     assert read_metrics(tmp_path / "killed") == read_metrics(tmp_path / "whole")
     whole, killed = (weights(tmp_path / name / "checkpoint") for name in ("whole", "killed"))
     assert all(torch.equal(whole[name], killed[name]) for name in whole)
+
+
+def test_a_run_that_dies_before_its_manifest_goes_on_from_its_last_checkpoint(
+    world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def ask() -> RunFolder:
+        config, here = SftConfig(**settings(world)), LaunchConfig(report_to="none")
+        return run_stage("02_scaffold_sft", "smoke", config, run_sft, {"data": world / "data"}, tmp_path, launch=here)
+
+    def killed(run_dir: Path, content: dict[str, Any]) -> dict[str, Any]:
+        raise SystemExit("killed while the products were hashed")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("geor1.runs.finishing.write_manifest", killed)
+        with pytest.raises(SystemExit):
+            ask()
+    (folder,) = (tmp_path / "smoke" / "02_scaffold_sft").iterdir()
+    before, trained = read_metrics(folder), weights(folder / "checkpoint")
+    timings = (folder / "timings.jsonl").read_text()  # anew with every step that is trained
+    again = ask()
+    assert again.manifest["attempts"] == 2 and read_metrics(folder) == before
+    assert (folder / "timings.jsonl").read_text() == timings
+    resumed = weights(again.product)
+    assert trained.keys() == resumed.keys() and all(torch.equal(trained[name], resumed[name]) for name in trained)
+    assert not (folder / "trainer").exists()
+    assert not any(product["path"].startswith("trainer/") for product in again.manifest["products"])
+    (folder / "trainer" / "checkpoint-6").mkdir(parents=True)  # the kill came just after the manifest
+    assert ask().cached and not (folder / "trainer").exists()
 
 
 def test_a_half_written_checkpoint_is_not_resumed_from(world: Path, tmp_path: Path) -> None:

@@ -52,6 +52,21 @@ def main(run_dir: str) -> int:
     return int(outcome["state"] == "failed")
 
 
+def beat(files: JobFiles) -> None:
+    """Say that the job is alive; a disk that refuses for a moment ends no training.
+
+    Args:
+        files: The job's files. ``running.json`` is written anew where its time cannot be set.
+    """
+    try:
+        os.utime(files.running)
+    except OSError:
+        try:
+            write_running(files)
+        except OSError as error:
+            print(f"supervisor: warning: no sign of life written ({error}); tried again at the next beat", flush=True)
+
+
 def _run(files: JobFiles) -> dict[str, Any]:
     """Start the processes, wait for them, and say how it ended."""
     spec = read_json(files.spec)
@@ -62,7 +77,7 @@ def _run(files: JobFiles) -> dict[str, Any]:
             code = process.wait(BEAT_EVERY_S)
             break
         except subprocess.TimeoutExpired:
-            os.utime(files.running)
+            beat(files)
     if code == 0 and (stopped := read_json(files.stopped)) is not None:
         return {"state": "stopped", "message": stopped["message"]}
     first = read_json(files.done(0))
