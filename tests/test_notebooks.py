@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from geor1.records import Prediction, Question, Scaffold, read_jsonl
-from geor1.runs import STAGES, read_manifest, read_metrics
+from geor1.runs import STAGES, load_profile, profile_names, read_manifest, read_metrics
 from geor1.runs.launch import execute
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -78,6 +78,26 @@ def test_title_asks_one_question_and_says_what_it_needs(stage: str) -> None:
 @pytest.mark.parametrize(("stage", "after"), list(zip(STAGES, STAGES[1:], strict=False)))
 def test_each_notebook_names_the_next(stage: str, after: str) -> None:
     assert f"({after}.ipynb)" in "\n".join(sources(ROOT / "notebooks" / f"{stage}.ipynb", "markdown")[-2:])
+
+
+@pytest.mark.parametrize("profile", profile_names())
+def test_the_control_is_asked_for_where_the_profile_writes_labelled_chains(profile: str, tmp_path: Path) -> None:
+    asked: list[str] = []
+
+    def upstream(stage: str, *_: Any, scaffolds: str = "", **__: Any) -> Path:
+        asked.append(scaffolds)
+        return tmp_path
+
+    (tmp_path / "labels_seen.json").write_text('{"pairing_labels_seen": 1}')
+    cells = sources(ROOT / "notebooks" / "04_evaluation.ipynb", "code")
+    (cell,) = [text for text in cells if "labelled_scaffolds.jsonl" in text]
+    names: dict[str, Any] = {"profile": profile, "labelled_control": True, "runs_dir": "", "seed": 0}
+    names |= {"data": "", "sft": "", "grpo": "", "Path": Path, "json": json, "load_profile": load_profile}
+    names |= {"upstream": upstream, "read_manifest": lambda _: {"parameters": {"base_model": str(tmp_path)}}}
+    exec(cell.partition("questions = ")[0], names)  # what follows draws questions
+    written = load_profile(profile)["01_data_synthesis"]["labelled_scaffolds"]
+    assert ("control" in names["models"]) == ("labelled_scaffolds.jsonl" in asked) == (written > 0)
+    assert written == 0 or profile in ("miniature", "smoke")
 
 
 # --- executed --------------------------------------------------------------------------------------------------------
