@@ -127,7 +127,7 @@ def sweep(options: argparse.Namespace) -> None:
     notes = [json.loads(path.read_text(encoding="utf-8")) if path.exists() else None for path in files]
     rows = sweep_rows(wanted, notes, runs_dir)
     command = f"geor1 sweep {options.stage} {' '.join(options.values)} --profile {options.profile} --seeds "
-    command += " ".join(map(str, options.seeds)) + f" --until {options.until} --metric {wanted.metric}"
+    command += " ".join(map(str, wanted.seeds)) + f" --until {options.until} --metric {wanted.metric}"
     print(f"\n{wanted.metric}\n\n{format_table(rows)}\n")
     for path in write_table(wanted, rows, notes, runs_dir, command):
         print(f"written: {path}")
@@ -320,7 +320,7 @@ def _add_sweep(swept: argparse.ArgumentParser) -> None:
         "values", nargs="+", metavar="parameter=value,value",
         help="a parameter of that stage's config, or stage.parameter of a later one",
     )  # fmt: skip
-    swept.add_argument("--seeds", type=int, nargs="+", default=[0])
+    swept.add_argument("--seeds", type=int, nargs="+", help="seeds of each element (default: the profile's own)")
     swept.add_argument("--until", default="04", help="last notebook (default 04)")
     swept.add_argument("--metric", default="", help="label.column of the score table, or a figure of the summary")
     swept.add_argument("--index", type=int, help="run this element alone, from 0: a Slurm array's task")

@@ -71,7 +71,7 @@ class Sweep:
 
 
 def read_sweep(
-    stage: str, assignments: Sequence[str], *, profile: str, seeds: Sequence[int], until: str, metric: str
+    stage: str, assignments: Sequence[str], *, profile: str, seeds: Sequence[int] | None, until: str, metric: str
 ) -> Sweep:
     """Read what a command line asks for, and refuse what no notebook knows before anything runs.
 
@@ -79,12 +79,13 @@ def read_sweep(
         stage: First stage of each point, to which plain parameter names belong.
         assignments: ``parameter=value,value`` or ``stage.parameter=value,value``, values as YAML.
         profile: Profile name.
-        seeds: Seeds of each point.
+        seeds: Seeds of each point; None for the profile's own.
         until: Last stage.
         metric: As in :class:`Sweep`; empty for the last stage's usual one.
 
     Raises:
-        ConfigError: A stage, profile or parameter that does not exist, or a value of the wrong type.
+        ConfigError: A stage, profile or parameter that does not exist, a value of the wrong type, or a figure that a
+            point does not measure.
     """
     first, last = STAGES.index(check_stage(stage)), STAGES.index(check_stage(until))
     if last < first:
@@ -101,7 +102,8 @@ def read_sweep(
         raise ConfigError("expected at least one parameter=value,value, as in learning_rate=1.0e-6,3.0e-6")
     if stages[-1] not in DEFAULT_METRICS and not metric:
         raise ConfigError(f"--metric: expected a figure of {stages[-1]}")
-    return Sweep(profile, stages, grid, tuple(seeds), metric or DEFAULT_METRICS[stages[-1]])
+    own = (_own_seed(profile, stages[-1]),) if seeds is None else tuple(seeds)
+    return Sweep(profile, stages, grid, own, metric or DEFAULT_METRICS[stages[-1]])
 
 
 def run_point(sweep: Sweep, index: int, runs_dir: Path) -> dict[str, Any]:
@@ -181,6 +183,15 @@ def shown(parameters: Mapping[str, Any], seed: int | None = None) -> str:
     """Return ``learning_rate=1e-06, beta=0.04, seed 0``; stages are left out."""
     named = ", ".join(f"{name.partition('.')[2]}={value}" for name, value in parameters.items())
     return named if seed is None else f"{named}, seed {seed}"
+
+
+def _own_seed(profile: str, last: str) -> int:
+    """The seed that a profile gives its stages up to the last one; 0, as in every config, where it names none."""
+    sections = load_profile(profile)
+    seeds = {stage: sections[stage].get("seed", 0) for stage in STAGES[: STAGES.index(last) + 1] if stage != STAGES[-1]}
+    if len(set(seeds.values())) > 1:
+        raise ConfigError(f"profile {profile}: expected one seed for all stages, got {seeds}; give --seeds")
+    return int(seeds[STAGES[0]])
 
 
 def _read_assignment(assignment: str, stages: Sequence[str]) -> tuple[str, tuple[Any, ...]]:

@@ -11,7 +11,7 @@ import pytest
 from scipy import stats
 
 from geor1.cli import main
-from geor1.runs import ConfigError, load_profile
+from geor1.runs import STAGES, ConfigError, load_profile
 from geor1.runs.profiles import OVERRIDES_VARIABLE, overridden
 from geor1.runs.sweep import read_sweep
 from geor1.runs.sweep_table import T_975, summary
@@ -110,6 +110,19 @@ def test_values_are_read_by_the_config_s_types() -> None:
         "01_data_synthesis.candidates": (3,),
     }
     assert len(sweep.points) == 8 and sweep.points[1][1] == 1 and sweep.metric == "grpo.accuracy"
+
+
+def test_seeds_are_the_profile_s_own_unless_given(toys: Path) -> None:
+    def seeds(given: list[int] | None = None) -> tuple[int, ...]:
+        return read_sweep("03", ["beta=0.1"], profile="full", seeds=given, until="04", metric="").seeds
+
+    path = toys / "profiles" / "full.yaml"
+    assert seeds() == (0,)  # the profile names none: the configs' default
+    path.write_text("".join(f"{stage}: {{seed: 42}}\n" for stage in STAGES[:4]))
+    assert seeds() == (42,) and seeds([0, 1]) == (0, 1)
+    path.write_text(path.read_text().replace("42", "7", 1))
+    with pytest.raises(ConfigError, match="profile full: expected one seed for all stages"):
+        seeds()
 
 
 def test_a_change_holds_for_one_profile_and_ends_with_its_block(monkeypatch: pytest.MonkeyPatch) -> None:
