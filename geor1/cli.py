@@ -111,7 +111,7 @@ def reproduce(options: argparse.Namespace) -> None:
 def sweep(options: argparse.Namespace) -> None:
     """``geor1 sweep``: every combination of parameter values at several seeds, then one table."""
     from geor1.runs.sweep import point_file, read_sweep, run_point
-    from geor1.runs.sweep_table import sweep_rows, write_table
+    from geor1.runs.sweep_table import judged, sweep_rows, write_table
 
     runs_dir = Path(options.runs_dir).resolve() if options.runs_dir else default_runs_dir()
     wanted = read_sweep(
@@ -124,7 +124,8 @@ def sweep(options: argparse.Namespace) -> None:
     for index in range(count) if options.index is None else [options.index]:
         run_point(wanted, index, runs_dir)
     files = [point_file(wanted, index, runs_dir) for index in range(count)]
-    notes = [json.loads(path.read_text(encoding="utf-8")) if path.exists() else None for path in files]
+    read = [json.loads(path.read_text(encoding="utf-8")) if path.exists() else None for path in files]
+    notes = [judged(note, wanted.metric, runs_dir) for note in read]
     rows = sweep_rows(wanted, notes, runs_dir)
     command = f"geor1 sweep {options.stage} {' '.join(options.values)} --profile {options.profile} --seeds "
     command += " ".join(map(str, wanted.seeds)) + f" --until {options.until} --metric {wanted.metric}"
@@ -133,7 +134,9 @@ def sweep(options: argparse.Namespace) -> None:
         print(f"written: {path}")
     failed = [note for note in notes if note is not None and "error" in note]
     if failed and (options.index is None or "error" in (notes[options.index] or {})):
-        raise NotebookFailedError(f"{len(failed)} of {count} elements failed; the same command tries them again")
+        without = sum("finished" in note for note in failed)
+        what = f"; {without} finished without {wanted.metric}: name another --metric" if without else ""
+        raise NotebookFailedError(f"{len(failed)} of {count} elements failed; the same command tries them again{what}")
 
 
 def push(options: argparse.Namespace) -> None:

@@ -35,6 +35,7 @@ DEFAULT_METRICS = {  # of the last stage of a sweep: "label.column" of its score
     "03_grpo": "heldout_accuracy_last",
     "04_evaluation": "grpo.accuracy",
 }
+HELD_OUT_METRICS = ("heldout_accuracy_first", "heldout_accuracy_last")  # of 03, measured only with eval_every
 
 
 @dataclasses.dataclass(frozen=True)
@@ -102,8 +103,11 @@ def read_sweep(
         raise ConfigError("expected at least one parameter=value,value, as in learning_rate=1.0e-6,3.0e-6")
     if stages[-1] not in DEFAULT_METRICS and not metric:
         raise ConfigError(f"--metric: expected a figure of {stages[-1]}")
+    metric = metric or DEFAULT_METRICS[stages[-1]]
+    if stages[-1] == "03_grpo" and metric in HELD_OUT_METRICS:
+        _check_held_out(profile, grid, metric)
     own = (_own_seed(profile, stages[-1]),) if seeds is None else tuple(seeds)
-    return Sweep(profile, stages, grid, own, metric or DEFAULT_METRICS[stages[-1]])
+    return Sweep(profile, stages, grid, own, metric)
 
 
 def run_point(sweep: Sweep, index: int, runs_dir: Path) -> dict[str, Any]:
@@ -183,6 +187,18 @@ def shown(parameters: Mapping[str, Any], seed: int | None = None) -> str:
     """Return ``learning_rate=1e-06, beta=0.04, seed 0``; stages are left out."""
     named = ", ".join(f"{name.partition('.')[2]}={value}" for name, value in parameters.items())
     return named if seed is None else f"{named}, seed {seed}"
+
+
+def _check_held_out(profile: str, grid: Mapping[str, tuple[Any, ...]], metric: str) -> None:
+    """Refuse a figure of held-out questions where a point of the sweep evaluates none."""
+    from geor1.grpo.config import GrpoConfig
+
+    usual = load_profile(profile)["03_grpo"].get("eval_every", GrpoConfig.eval_every)
+    if 0 in grid.get("03_grpo.eval_every", (usual,)):
+        raise ConfigError(
+            f"{metric} is not measured with eval_every=0 (profile {profile}, 03_grpo); set eval_every in the profile, "
+            "name another figure by --metric, or judge by stage 04 (--until 04)"
+        )
 
 
 def _own_seed(profile: str, last: str) -> int:

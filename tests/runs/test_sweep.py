@@ -83,6 +83,38 @@ def test_elements_of_an_array_add_up_to_the_table(toys: Path, capsys: pytest.Cap
     assert "--index 2: expected 0 to 1, this sweep has 2 elements" in capsys.readouterr().err
 
 
+def test_a_figure_that_one_element_lacks_is_listed_and_the_table_written(
+    toys: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = toys / "01_data_synthesis.ipynb"
+    path.write_text(path.read_text().replace("config.rate + config.seed / 8", "config.rate if config.seed else None"))
+    words = ["01", "rate=0.25,0.5", "--seeds", "0", "1", "--until", "01", "--metric", "toy.accuracy"]
+    assert sweep(*words) == 1
+    error = capsys.readouterr().err
+    assert "2 of 4 elements failed" in error and "2 finished without toy.accuracy: name another --metric" in error
+    (table,) = (toys.parent / "runs" / "miniature" / "sweeps").glob("*.csv")
+    rows = list(csv.DictReader(table.open()))
+    assert [(row["seeds"], row["failed"], row["mean"]) for row in rows] == [("1", "1", "0.25"), ("1", "1", "0.5")]
+    text = table.with_suffix(".md").read_text()
+    assert "- rate=0.25, seed 0: --metric: " in text and "has no figure 'toy.accuracy'" in text
+    assert sweep(*words, "--index", "1") == 0  # the task of an array whose own element has its figure
+
+
+def test_held_out_accuracy_is_refused_where_none_is_measured() -> None:
+    def read(*values: str, profile: str, until: str = "03", metric: str = "") -> str:
+        return read_sweep("03", values, profile=profile, seeds=None, until=until, metric=metric).metric
+
+    for metric in ("", "heldout_accuracy_first"):
+        with pytest.raises(ConfigError, match=r"is not measured with eval_every=0 \(profile paper, 03_grpo\)"):
+            read("beta=0.0,0.1", profile="paper", metric=metric)
+    with pytest.raises(ConfigError, match="is not measured with eval_every=0"):
+        read("eval_every=0,5", profile="miniature")
+    assert read("eval_every=5,10", profile="paper") == "heldout_accuracy_last"
+    assert read("beta=0.1", profile="paper", metric="reward") == "reward"
+    assert read("beta=0.1", profile="paper", until="04") == "grpo.accuracy"
+    assert read("beta=0.1", profile="miniature") == "heldout_accuracy_last"
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
