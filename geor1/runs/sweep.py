@@ -153,9 +153,11 @@ def run_point(sweep: Sweep, index: int, runs_dir: Path) -> dict[str, Any]:
 
 
 def point_file(sweep: Sweep, index: int, runs_dir: Path) -> Path:
-    """Return where a point's note lies: the same for every sweep that holds this point."""
+    """Return where a point's note lies: the same for every sweep that holds this point, until the profile changes."""
     parameters, seed = sweep.points[index]
-    identity = {"stages": sweep.stages, "parameters": parameters, "seed": seed}
+    sections = load_profile(sweep.profile)  # of the stages before the swept one as well: the points are built upon them
+    profile = {stage: sections[stage] for stage in STAGES[: STAGES.index(sweep.stages[-1]) + 1]}
+    identity = {"stages": sweep.stages, "parameters": parameters, "seed": seed, "profile": profile}
     folder = runs_dir / sweep.profile / SWEEPS_FOLDER / "points"
     return folder / f"{sha256_of_json(to_plain(identity))[:16]}.json"
 

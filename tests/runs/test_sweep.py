@@ -100,6 +100,21 @@ def test_a_figure_that_one_element_lacks_is_listed_and_the_table_written(
     assert sweep(*words, "--index", "1") == 0  # the task of an array whose own element has its figure
 
 
+def test_an_edited_profile_is_noticed(toys: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["02", "rate=0.25", "--until", "02", "--metric", "toy.n"]
+    profile = toys / "profiles" / "miniature.yaml"
+    whole = profile.read_text()
+    assert sweep(*words) == 0
+    for stage, running in (("03_grpo", 0), ("02_scaffold_sft", 1), ("01_data_synthesis", 2)):
+        profile.write_text(whole.replace(f"{stage}: {{steps: 3", f"{stage}: {{steps: 4"))
+        capsys.readouterr()
+        assert sweep(*words) == 0
+        text = capsys.readouterr().out
+        assert text.count("running in") == running and ("finished before" in text) == (running == 0), (stage, text)
+    profile.write_text(whole)
+    assert sweep(*words) == 0 and "finished before" in capsys.readouterr().out
+
+
 def test_held_out_accuracy_is_refused_where_none_is_measured() -> None:
     def read(*values: str, profile: str, until: str = "03", metric: str = "") -> str:
         return read_sweep("03", values, profile=profile, seeds=None, until=until, metric=metric).metric
