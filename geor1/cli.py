@@ -111,7 +111,7 @@ def reproduce(options: argparse.Namespace) -> None:
 def sweep(options: argparse.Namespace) -> None:
     """``geor1 sweep``: every combination of parameter values at several seeds, then one table."""
     from geor1.runs.sweep import point_file, read_sweep, run_point
-    from geor1.runs.sweep_table import sweep_rows, write_table
+    from geor1.runs.sweep_table import judged, sweep_rows, write_table
 
     runs_dir = Path(options.runs_dir).resolve() if options.runs_dir else default_runs_dir()
     wanted = read_sweep(
@@ -124,16 +124,19 @@ def sweep(options: argparse.Namespace) -> None:
     for index in range(count) if options.index is None else [options.index]:
         run_point(wanted, index, runs_dir)
     files = [point_file(wanted, index, runs_dir) for index in range(count)]
-    notes = [json.loads(path.read_text(encoding="utf-8")) if path.exists() else None for path in files]
+    read = [json.loads(path.read_text(encoding="utf-8")) if path.exists() else None for path in files]
+    notes = [judged(note, wanted.metric, runs_dir) for note in read]
     rows = sweep_rows(wanted, notes, runs_dir)
     command = f"geor1 sweep {options.stage} {' '.join(options.values)} --profile {options.profile} --seeds "
-    command += " ".join(map(str, options.seeds)) + f" --until {options.until} --metric {wanted.metric}"
+    command += " ".join(map(str, wanted.seeds)) + f" --until {options.until} --metric {wanted.metric}"
     print(f"\n{wanted.metric}\n\n{format_table(rows)}\n")
     for path in write_table(wanted, rows, notes, runs_dir, command):
         print(f"written: {path}")
     failed = [note for note in notes if note is not None and "error" in note]
     if failed and (options.index is None or "error" in (notes[options.index] or {})):
-        raise NotebookFailedError(f"{len(failed)} of {count} elements failed; the same command tries them again")
+        without = sum("finished" in note for note in failed)
+        what = f"; {without} finished without {wanted.metric}: name another --metric" if without else ""
+        raise NotebookFailedError(f"{len(failed)} of {count} elements failed; the same command tries them again{what}")
 
 
 def push(options: argparse.Namespace) -> None:
@@ -320,7 +323,7 @@ def _add_sweep(swept: argparse.ArgumentParser) -> None:
         "values", nargs="+", metavar="parameter=value,value",
         help="a parameter of that stage's config, or stage.parameter of a later one",
     )  # fmt: skip
-    swept.add_argument("--seeds", type=int, nargs="+", default=[0])
+    swept.add_argument("--seeds", type=int, nargs="+", help="seeds of each element (default: the profile's own)")
     swept.add_argument("--until", default="04", help="last notebook (default 04)")
     swept.add_argument("--metric", default="", help="label.column of the score table, or a figure of the summary")
     swept.add_argument("--index", type=int, help="run this element alone, from 0: a Slurm array's task")

@@ -10,13 +10,15 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from geor1.records import Prediction, Question, Scaffold, read_jsonl
-from geor1.runs import STAGES, read_manifest, read_metrics
-from geor1.runs.launch import execute
+from geor1.runs import STAGES, load_profile, profile_names, read_manifest, read_metrics
+from geor1.runs.launch import execute, notebook_parameters
+from geor1.runs.notebook import notebook_declarations
 
 ROOT = Path(__file__).resolve().parents[1]
 each_stage = pytest.mark.parametrize("stage", STAGES)
@@ -78,6 +80,54 @@ def test_title_asks_one_question_and_says_what_it_needs(stage: str) -> None:
 @pytest.mark.parametrize(("stage", "after"), list(zip(STAGES, STAGES[1:], strict=False)))
 def test_each_notebook_names_the_next(stage: str, after: str) -> None:
     assert f"({after}.ipynb)" in "\n".join(sources(ROOT / "notebooks" / f"{stage}.ipynb", "markdown")[-2:])
+
+
+@pytest.mark.parametrize("profile", profile_names())
+def test_the_control_is_asked_for_where_the_profile_writes_labelled_chains(profile: str, tmp_path: Path) -> None:
+    asked: list[str] = []
+
+    def upstream(stage: str, *_: Any, seed: int, scaffolds: str = "", **__: Any) -> Path:
+        assert seed == 42, "of the config, not the parameters cell's literal, which shows the profile miniature"
+        asked.append(scaffolds)
+        return tmp_path
+
+    (tmp_path / "labels_seen.json").write_text('{"pairing_labels_seen": 1}')
+    cells = sources(ROOT / "notebooks" / "04_evaluation.ipynb", "code")
+    (cell,) = [text for text in cells if "labelled_scaffolds.jsonl" in text]
+    names: dict[str, Any] = {"profile": profile, "labelled_control": True, "runs_dir": "", "seed": 0}
+    names |= {"config": SimpleNamespace(seed=42)}
+    names |= {"data": "", "sft": "", "grpo": "", "Path": Path, "json": json, "load_profile": load_profile}
+    names |= {"upstream": upstream, "read_manifest": lambda _: {"parameters": {"base_model": str(tmp_path)}}}
+    exec(cell.partition("questions = ")[0], names)  # what follows draws questions
+    written = load_profile(profile)["01_data_synthesis"]["labelled_scaffolds"]
+    assert ("control" in names["models"]) == ("labelled_scaffolds.jsonl" in asked) == (written > 0)
+    assert written == 0 or profile in ("miniature", "smoke")
+
+
+@pytest.mark.parametrize(("given", "expected"), [(None, 42), (0, 0), (3, 3)])
+def test_the_map_shows_the_runs_of_the_profile_s_own_seed_unless_told(given: int | None, expected: int) -> None:
+    declared = notebook_declarations(ROOT / "notebooks" / "05_map_visualisation.ipynb")
+    assert declared["seed"].value is None and notebook_parameters(STAGES[4], "paper", {"seed": "3"}, ROOT)["seed"] == 3
+    assert "seed" not in notebook_parameters(STAGES[4], "paper", {}, ROOT)
+    asked: list[tuple[str, int]] = []
+
+    def upstream(stage: str, profile: str, runs_dir: str, *, seed: int) -> Path:
+        asked.append((stage, seed))
+        return ROOT
+
+    cells = sources(ROOT / "notebooks" / "05_map_visualisation.ipynb", "code")
+    (cell,) = [text for text in cells if "upstream(" in text]
+    names = {"profile": "paper", "runs_dir": "", "predictions": "", "data": "", "grpo": "", "seed": given}
+    names |= {"Path": Path, "upstream": upstream, "load_profile": load_profile}
+    exec(cell.partition("rows = ")[0], names)  # what follows reads predictions
+    assert asked == [(stage, expected) for stage in ("04_evaluation", "01_data_synthesis", "03_grpo")]
+
+
+@pytest.mark.parametrize("stage", STAGES[1:4])
+def test_earlier_runs_are_looked_for_at_the_config_s_seed(stage: str) -> None:
+    code = "\n".join(sources(ROOT / "notebooks" / f"{stage}.ipynb", "code"))
+    calls = re.findall(r"upstream\(\"\w+\", profile, runs_dir, (.+?)[,)]", code)
+    assert set(calls) - {"**options"} == {"seed=config.seed"} and '"seed": seed' not in code
 
 
 # --- executed --------------------------------------------------------------------------------------------------------

@@ -35,6 +35,7 @@ DEFAULT_METRICS = {  # of the last stage of a sweep: "label.column" of its score
     "03_grpo": "heldout_accuracy_last",
     "04_evaluation": "grpo.accuracy",
 }
+HELD_OUT_METRICS = ("heldout_accuracy_first", "heldout_accuracy_last")  # of 03, measured only with eval_every
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,7 +72,7 @@ class Sweep:
 
 
 def read_sweep(
-    stage: str, assignments: Sequence[str], *, profile: str, seeds: Sequence[int], until: str, metric: str
+    stage: str, assignments: Sequence[str], *, profile: str, seeds: Sequence[int] | None, until: str, metric: str
 ) -> Sweep:
     """Read what a command line asks for, and refuse what no notebook knows before anything runs.
 
@@ -79,12 +80,13 @@ def read_sweep(
         stage: First stage of each point, to which plain parameter names belong.
         assignments: ``parameter=value,value`` or ``stage.parameter=value,value``, values as YAML.
         profile: Profile name.
-        seeds: Seeds of each point.
+        seeds: Seeds of each point; None for the profile's own.
         until: Last stage.
         metric: As in :class:`Sweep`; empty for the last stage's usual one.
 
     Raises:
-        ConfigError: A stage, profile or parameter that does not exist, or a value of the wrong type.
+        ConfigError: A stage, profile or parameter that does not exist, a value of the wrong type, or a figure that a
+            point does not measure.
     """
     first, last = STAGES.index(check_stage(stage)), STAGES.index(check_stage(until))
     if last < first:
@@ -101,7 +103,11 @@ def read_sweep(
         raise ConfigError("expected at least one parameter=value,value, as in learning_rate=1.0e-6,3.0e-6")
     if stages[-1] not in DEFAULT_METRICS and not metric:
         raise ConfigError(f"--metric: expected a figure of {stages[-1]}")
-    return Sweep(profile, stages, grid, tuple(seeds), metric or DEFAULT_METRICS[stages[-1]])
+    metric = metric or DEFAULT_METRICS[stages[-1]]
+    if stages[-1] == "03_grpo" and metric in HELD_OUT_METRICS:
+        _check_held_out(profile, grid, metric)
+    own = (_own_seed(profile, stages[-1]),) if seeds is None else tuple(seeds)
+    return Sweep(profile, stages, grid, own, metric)
 
 
 def run_point(sweep: Sweep, index: int, runs_dir: Path) -> dict[str, Any]:
@@ -147,9 +153,11 @@ def run_point(sweep: Sweep, index: int, runs_dir: Path) -> dict[str, Any]:
 
 
 def point_file(sweep: Sweep, index: int, runs_dir: Path) -> Path:
-    """Return where a point's note lies: the same for every sweep that holds this point."""
+    """Return where a point's note lies: the same for every sweep that holds this point, until the profile changes."""
     parameters, seed = sweep.points[index]
-    identity = {"stages": sweep.stages, "parameters": parameters, "seed": seed}
+    sections = load_profile(sweep.profile)  # of the stages before the swept one as well: the points are built upon them
+    profile = {stage: sections[stage] for stage in STAGES[: STAGES.index(sweep.stages[-1]) + 1]}
+    identity = {"stages": sweep.stages, "parameters": parameters, "seed": seed, "profile": profile}
     folder = runs_dir / sweep.profile / SWEEPS_FOLDER / "points"
     return folder / f"{sha256_of_json(to_plain(identity))[:16]}.json"
 
@@ -181,6 +189,27 @@ def shown(parameters: Mapping[str, Any], seed: int | None = None) -> str:
     """Return ``learning_rate=1e-06, beta=0.04, seed 0``; stages are left out."""
     named = ", ".join(f"{name.partition('.')[2]}={value}" for name, value in parameters.items())
     return named if seed is None else f"{named}, seed {seed}"
+
+
+def _check_held_out(profile: str, grid: Mapping[str, tuple[Any, ...]], metric: str) -> None:
+    """Refuse a figure of held-out questions where a point of the sweep evaluates none."""
+    from geor1.grpo.config import GrpoConfig
+
+    usual = load_profile(profile)["03_grpo"].get("eval_every", GrpoConfig.eval_every)
+    if 0 in grid.get("03_grpo.eval_every", (usual,)):
+        raise ConfigError(
+            f"{metric} is not measured with eval_every=0 (profile {profile}, 03_grpo); set eval_every in the profile, "
+            "name another figure by --metric, or judge by stage 04 (--until 04)"
+        )
+
+
+def _own_seed(profile: str, last: str) -> int:
+    """The seed that a profile gives its stages up to the last one; 0, as in every config, where it names none."""
+    sections = load_profile(profile)
+    seeds = {stage: sections[stage].get("seed", 0) for stage in STAGES[: STAGES.index(last) + 1] if stage != STAGES[-1]}
+    if len(set(seeds.values())) > 1:
+        raise ConfigError(f"profile {profile}: expected one seed for all stages, got {seeds}; give --seeds")
+    return int(seeds[STAGES[0]])
 
 
 def _read_assignment(assignment: str, stages: Sequence[str]) -> tuple[str, tuple[Any, ...]]:

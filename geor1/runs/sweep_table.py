@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from geor1.runs.errors import ConfigError, ManifestError
 from geor1.runs.files import atomic_write_text
 from geor1.runs.sweep import SWEEPS_FOLDER, Sweep, figure_of, shown
 
@@ -23,6 +24,23 @@ T_975 = (
 _NORMAL_975 = 1.9600
 
 
+def judged(note: Mapping[str, Any] | None, metric: str, runs_dir: Path) -> Mapping[str, Any] | None:
+    """Return a note as the table counts it: a finished point that has no such figure gets an ``error`` that says so.
+
+    Args:
+        note: One point's; None where it has not been run.
+        metric: As in :class:`geor1.runs.sweep.Sweep`.
+        runs_dir: Folder of all runs.
+    """
+    if note is None or "error" in note:
+        return note
+    try:
+        figure_of(note, metric, runs_dir)
+    except (ConfigError, ManifestError, OSError) as error:
+        return {**note, "error": str(error)}
+    return note
+
+
 def sweep_rows(sweep: Sweep, notes: Sequence[Mapping[str, Any] | None], runs_dir: Path) -> list[dict[str, Any]]:
     """Return the rows of a sweep's table.
 
@@ -34,7 +52,7 @@ def sweep_rows(sweep: Sweep, notes: Sequence[Mapping[str, Any] | None], runs_dir
     Returns:
         One row a combination: its parameters; ``seeds``, how many gave a figure; ``mean``, ``sd`` (sample standard
         deviation), ``low`` and ``high`` (95 % interval of the mean over seeds, Student's t; all None where there are
-        too few); ``failed`` and ``missing``, how many did not.
+        too few); ``failed`` and ``missing``, how many did not. Notes should be from :func:`judged`.
     """
     rows: dict[str, dict[str, Any]] = {}
     figures: dict[str, list[float]] = {}

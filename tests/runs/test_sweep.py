@@ -11,7 +11,7 @@ import pytest
 from scipy import stats
 
 from geor1.cli import main
-from geor1.runs import ConfigError, load_profile
+from geor1.runs import STAGES, ConfigError, load_profile
 from geor1.runs.profiles import OVERRIDES_VARIABLE, overridden
 from geor1.runs.sweep import read_sweep
 from geor1.runs.sweep_table import T_975, summary
@@ -83,6 +83,53 @@ def test_elements_of_an_array_add_up_to_the_table(toys: Path, capsys: pytest.Cap
     assert "--index 2: expected 0 to 1, this sweep has 2 elements" in capsys.readouterr().err
 
 
+def test_a_figure_that_one_element_lacks_is_listed_and_the_table_written(
+    toys: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = toys / "01_data_synthesis.ipynb"
+    path.write_text(path.read_text().replace("config.rate + config.seed / 8", "config.rate if config.seed else None"))
+    words = ["01", "rate=0.25,0.5", "--seeds", "0", "1", "--until", "01", "--metric", "toy.accuracy"]
+    assert sweep(*words) == 1
+    error = capsys.readouterr().err
+    assert "2 of 4 elements failed" in error and "2 finished without toy.accuracy: name another --metric" in error
+    (table,) = (toys.parent / "runs" / "miniature" / "sweeps").glob("*.csv")
+    rows = list(csv.DictReader(table.open()))
+    assert [(row["seeds"], row["failed"], row["mean"]) for row in rows] == [("1", "1", "0.25"), ("1", "1", "0.5")]
+    text = table.with_suffix(".md").read_text()
+    assert "- rate=0.25, seed 0: --metric: " in text and "has no figure 'toy.accuracy'" in text
+    assert sweep(*words, "--index", "1") == 0  # the task of an array whose own element has its figure
+
+
+def test_an_edited_profile_is_noticed(toys: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["02", "rate=0.25", "--until", "02", "--metric", "toy.n"]
+    profile = toys / "profiles" / "miniature.yaml"
+    whole = profile.read_text()
+    assert sweep(*words) == 0
+    for stage, running in (("03_grpo", 0), ("02_scaffold_sft", 1), ("01_data_synthesis", 2)):
+        profile.write_text(whole.replace(f"{stage}: {{steps: 3", f"{stage}: {{steps: 4"))
+        capsys.readouterr()
+        assert sweep(*words) == 0
+        text = capsys.readouterr().out
+        assert text.count("running in") == running and ("finished before" in text) == (running == 0), (stage, text)
+    profile.write_text(whole)
+    assert sweep(*words) == 0 and "finished before" in capsys.readouterr().out
+
+
+def test_held_out_accuracy_is_refused_where_none_is_measured() -> None:
+    def read(*values: str, profile: str, until: str = "03", metric: str = "") -> str:
+        return read_sweep("03", values, profile=profile, seeds=None, until=until, metric=metric).metric
+
+    for metric in ("", "heldout_accuracy_first"):
+        with pytest.raises(ConfigError, match=r"is not measured with eval_every=0 \(profile paper, 03_grpo\)"):
+            read("beta=0.0,0.1", profile="paper", metric=metric)
+    with pytest.raises(ConfigError, match="is not measured with eval_every=0"):
+        read("eval_every=0,5", profile="miniature")
+    assert read("eval_every=5,10", profile="paper") == "heldout_accuracy_last"
+    assert read("beta=0.1", profile="paper", metric="reward") == "reward"
+    assert read("beta=0.1", profile="paper", until="04") == "grpo.accuracy"
+    assert read("beta=0.1", profile="miniature") == "heldout_accuracy_last"
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
@@ -110,6 +157,19 @@ def test_values_are_read_by_the_config_s_types() -> None:
         "01_data_synthesis.candidates": (3,),
     }
     assert len(sweep.points) == 8 and sweep.points[1][1] == 1 and sweep.metric == "grpo.accuracy"
+
+
+def test_seeds_are_the_profile_s_own_unless_given(toys: Path) -> None:
+    def seeds(given: list[int] | None = None) -> tuple[int, ...]:
+        return read_sweep("03", ["beta=0.1"], profile="full", seeds=given, until="04", metric="").seeds
+
+    path = toys / "profiles" / "full.yaml"
+    assert seeds() == (0,)  # the profile names none: the configs' default
+    path.write_text("".join(f"{stage}: {{seed: 42}}\n" for stage in STAGES[:4]))
+    assert seeds() == (42,) and seeds([0, 1]) == (0, 1)
+    path.write_text(path.read_text().replace("42", "7", 1))
+    with pytest.raises(ConfigError, match="profile full: expected one seed for all stages"):
+        seeds()
 
 
 def test_a_change_holds_for_one_profile_and_ends_with_its_block(monkeypatch: pytest.MonkeyPatch) -> None:
