@@ -16,12 +16,13 @@ _VERDICT = (
     r"(?:\bcorrect\b|\bright (?:one|tile|answer|choice|option|candidate)"
     r"|\b(?:the|an?|only|best|closest|exact|clear|perfect) (?:match|fit)\b|\bmatching tile"
     r"|\bsame (?:place|location)\b|\bis the one\b|\b(?:the|my|our|final) answer\b"
-    r"|\b(?:we|I) (?:\w+ ){0,2}(?:choose|select|pick|opt for|go with|settle on)\b|\bcorresponds to the panorama\b"
-    r"|\btrue tile\b|\bbelongs to the panorama\b)"
+    r"|\b(?:we|I) (?:\w+ ){0,2}(?:choose|select|pick|opt for|go (?:with|for)|settle on)\b"
+    r"|\bcorresponds to the panorama\b|\btrue tile\b|\bbelongs to the panorama\b)"
 )
 _ELIMINATED = (
     r"\b(?:ruled? out|ruling out|excluded?|excludes|eliminated?|eliminates|discarded?|rejected?"
-    r"|(?:do|does|can|could)(?: not|n[’']t|not) (?:match|fit|be (?:right|correct|the)))\b"
+    r"|(?:do|does|can|could)(?: not|n[’']t|not) (?:match|fit|be (?:right|correct|the))"
+    r"|(?:none|neither) (?:of )?[^;:]{0,60}(?:match|fit)(?:es|s)?)\b"
 )
 _CERTAIN = r"(?:best|perfectly|exactly|completely|fully|entirely|most closely|in every (?:detail|respect))"
 _FITS = rf"(?:match(?:es)?|fits?|aligns?|agrees?|corresponds?)(?: {_CERTAIN})?"
@@ -131,7 +132,8 @@ def _direct(reference: str) -> str:
         rf"\b(?:leaves|leaving) (?:us with )?(?:only |just )?{reference}",
         rf"{reference} (?:alone )?(?:remains|is left){ends}",
         rf"\b(?:points?|leads?|pointing|leading|speaks?|argues?) (?:\w+ )?(?:to|for) {reference}{ends}",
-        rf"{_TAKEN} {reference}",
+        rf"{_TAKEN} {reference}|{reference} is where the (?:panorama|photo|camera)\b",
+        rf"^\W*(?:so|thus|hence|therefore|clearly)\W+{reference}(?: it is)?\W*$",
         rf"\b(?:except|but|other than|apart from) (?:for )?{reference}.*{_ELIMINATED}",
         rf"{_ELIMINATED}.*\b(?:except|but|other than|apart from) (?:for )?{reference}{ends}",
     )
