@@ -100,8 +100,7 @@ _OTHERS = """What no parameter says:
 - *Sampling.* There Hugging Face's `generate` keeps the 50 likeliest tokens (its default, not overridden); here none are
   left out.
 - *Pictures.* There a prompt has all images first and names them by order, and the code dies at two or more of them;
-here
-  each candidate's letter stands beside its image.
+  here each candidate's letter stands beside its image.
 - *Attention.* FlashAttention 2 there; here kernels that read a prompt once for its group, equal to rounding.
 - *Reference model.* There ZeRO-3 with a KL term loads it by a class that refuses Qwen2.5-VL; here by the policy's own.
 - *Precision.* bfloat16 weights beside float32 copies, in both (DeepSpeed).

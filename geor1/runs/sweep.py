@@ -193,9 +193,7 @@ def shown(parameters: Mapping[str, Any], seed: int | None = None) -> str:
 
 def _check_held_out(profile: str, grid: Mapping[str, tuple[Any, ...]], metric: str) -> None:
     """Refuse a figure of held-out questions where a point of the sweep evaluates none."""
-    from geor1.grpo.config import GrpoConfig
-
-    usual = load_profile(profile)["03_grpo"].get("eval_every", GrpoConfig.eval_every)
+    usual = load_profile(profile)["03_grpo"].get("eval_every", _config_class("03_grpo").eval_every)
     if 0 in grid.get("03_grpo.eval_every", (usual,)):
         raise ConfigError(
             f"{metric} is not measured with eval_every=0 (profile {profile}, 03_grpo); set eval_every in the profile, "
@@ -235,8 +233,16 @@ def _read_assignment(assignment: str, stages: Sequence[str]) -> tuple[str, tuple
 
 def _known_parameters(stage: str) -> dict[str, Any]:
     """Types by name: of the stage's config, and of the notebook's own parameters."""
-    import importlib
     import typing
+
+    cell = notebook_declarations(notebooks_dir() / f"{stage}.ipynb")
+    declared = {name: one.annotation for name, one in cell.items() if name in load_profile("miniature")[stage]}
+    return {**declared, **typing.get_type_hints(_config_class(stage))}
+
+
+def _config_class(stage: str) -> Any:
+    """The config of a stage, found by name: this package imports none of those above it."""
+    import importlib
 
     from geor1.runs.keys import STAGE_PACKAGES
 
@@ -246,9 +252,7 @@ def _known_parameters(stage: str) -> dict[str, Any]:
         for name, item in vars(module).items()
         if name.endswith("Config") and dataclasses.is_dataclass(item) and item.__module__ == module.__name__
     ]
-    cell = notebook_declarations(notebooks_dir() / f"{stage}.ipynb")
-    declared = {name: one.annotation for name, one in cell.items() if name in load_profile("miniature")[stage]}
-    return {**declared, **typing.get_type_hints(config)}
+    return config
 
 
 def _changes(parameters: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
