@@ -78,4 +78,4 @@ def test_time_grows_with_the_number_of_texts() -> None:
         spent.append(min(runs))
         assert sum(one is not None for one in found) >= 0.09 * count
     print(f"\n2,000 texts {spent[0]:.2f} s, 8,000 texts {spent[1]:.2f} s: {spent[1] / spent[0]:.1f} times")
-    assert spent[1] < 8 * spent[0]  # linear: 4 times; every pair compared: 16 times
+    assert spent[1] < 12 * spent[0]  # linear: 4 times, more where caches are shared; every pair compared: 16 times
