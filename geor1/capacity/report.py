@@ -260,9 +260,9 @@ _SCALE = """Stage 03 of `qwen2.5-vl-7b`, each pair asked about once. With 64 dev
 device, where the profile takes 32: more devices than questions have nothing to do."""
 _BOTTLENECK = """Of stage 03, by the middle shares. Sampling comes first everywhere: a decoding pass reads every
 weight for one token a completion. An H100 reads and computes equally long at about 170 completions at a time; with
-one to four questions a device it has 8 to 32. More devices make that worse: from 8 to 64 a step of the same length
-learns from twice as many questions at six times the price. So, in this order: as many questions a device as the
-optimiser bears, several steps a batch of completions (`num_iterations`), a few devices for sampling alone (`rollouts:
+one to four questions a device it has 8 to 32. More devices make that worse: from 8 to 64 a step takes three quarters
+of the time for twice the questions, at six times the price. So, in this order: as many questions a device as the
+optimiser bears; several steps a batch of completions (`num_iterations`); a few devices for sampling alone (`rollouts:
 vllm_server`) beside many that train. Sampling in process computes in float32 where the weights are (training itself
 runs under autocast); four bits read less but bring every layer back in each pass. Preparing pictures, in the training
 process and on one core, is a hundredth of a step. Held-out evaluation in process is why the profiles on several
