@@ -83,6 +83,7 @@ class _Strings:
         self.index: dict[str, int] = {}
 
     def add(self, value: str) -> int:
+        """Index of the value, adding it if new."""
         return self.index.setdefault(value, len(self.index))
 
 

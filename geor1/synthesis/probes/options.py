@@ -235,6 +235,7 @@ def _part(name: str, *, traces: bool = False) -> Callable[[Shown], Rows]:
     """Rows of one part of the tiles' measurements; with ``traces`` also how each differs from the panorama's."""
 
     def rows(shown: Shown) -> Rows:
+        """Of one question, a row an option."""
         tiles = shown.stack(name)
         return np.concatenate([tiles, np.abs(tiles - getattr(shown.ground, name))], axis=1) if traces else tiles
 

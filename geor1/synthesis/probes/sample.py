@@ -94,6 +94,7 @@ def groups_of(keys: Sequence[Sequence[str]]) -> np.ndarray:
     parent = list(range(len(keys)))
 
     def root(item: int) -> int:
+        """The item that stands for its group."""
         while parent[item] != item:
             parent[item] = item = parent[parent[item]]
         return item
