@@ -38,15 +38,6 @@
     return Math.abs(lat).toFixed(3) + "° " + ns + ", " + Math.abs(lon).toFixed(3) + "° " + ew;
   };
 
-  /* One line on how a row came out. */
-  geor1.verdict = function (row) {
-    const turned = row.rotation ? " (rotation " + row.rotation + ")" : "";
-    if (row.outcome === "unusable") return "unusable: " + row.status.replace(/_/g, " ") + turned;
-    if (row.task === 1) return row.outcome === "right" ? row.choice + " is right" + turned
-      : "chose " + row.choice + ", right is " + row.answer + turned;
-    return row.km === null ? "truth unknown" : geor1.kilometres(row.km) + " off";
-  };
-
   async function inflated(text) {
     const binary = atob(text.trim()), bytes = new Uint8Array(binary.length);
     for (let i = 0; i < bytes.length; i++) bytes[i] = binary.charCodeAt(i);

@@ -120,10 +120,6 @@ def padded(shown: list[Shown], probe: Probe) -> np.ndarray:
 # --- the list itself --------------------------------------------------------------------------------------------------
 
 
-def _constant(shown: Shown) -> Rows:
-    return np.zeros((len(shown.tiles), 1))
-
-
 def _position(shown: Shown) -> Rows:
     k = len(shown.tiles)
     turn, after = np.zeros((k, k)), np.zeros((k, k))

@@ -19,7 +19,6 @@ from geor1.synthesis.teacher.vocabulary import Name, Names, plain
 
 KINDS = ("coordinates", "latitude", "longitude", "city", "country", "climate", "koppen", "hemisphere", "driving_side",
          "coast", "relief")  # fmt: skip
-NAME_KINDS = ("city", "country", "place")
 MAX_CHARS = 20_000
 """Characters of a text that are read, which bounds the time that any text can take; a longer chain is not kept."""
 
