@@ -292,7 +292,8 @@ def _parser() -> argparse.ArgumentParser:
 
     run = add("run", run_notebook, "execute one notebook into its run folder")
     run.add_argument("notebook", help="name or number, e.g. 03_grpo or 03")
-    run.add_argument("-p", dest="parameters", action="append", default=[], metavar="name=value", help="a parameter")
+    text = "a parameter of the notebook, or any field of its stage's config"
+    run.add_argument("-p", dest="parameters", action="append", default=[], metavar="name=value", help=text)
     add("demo", demo, "execute all five notebooks, print the scores").add_argument("--seed", type=int, default=0)
     several = add("reproduce", reproduce, "the demo at several seeds, with mean and spread")
     several.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])

@@ -12,8 +12,10 @@ from pathlib import Path
 import pytest
 
 from geor1.cli import main
-from geor1.runs.launch import notebook_parameters, parse_given, quiet_environment
+from geor1.runs import ConfigError, load_profile
+from geor1.runs.launch import hidden_parameters, notebook_parameters, parse_given, quiet_environment
 from geor1.runs.notebook import declared_parameters
+from geor1.runs.profiles import about_profile, launch_section
 from geor1.runs.scores import aggregate, format_table
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -29,7 +31,7 @@ def geor1(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     [
         (["run", "03_gpro"], "no notebook or stage '03_gpro'; did you mean '03_grpo'?"),
         (["run", "03", "--profile", "minature"], "no profile 'minature'; did you mean 'miniature'?"),
-        (["run", "03", "-p", "stepz=5"], "03_grpo: the notebook has no parameter 'stepz'; did you mean 'steps'?"),
+        (["run", "03", "-p", "stepz=5"], "03_grpo: no parameter 'stepz'; did you mean 'steps'?"),
         (["run", "03", "-p", "steps=many"], "03_grpo: steps: expected int, got 'many' (str)"),
         (["run", "03", "-p", "steps=1.5"], "03_grpo: steps: expected int, got 1.5 (float)"),
         (["run", "03", "-p", "steps"], "-p steps: expected name=value, as in -p steps=200"),
@@ -66,6 +68,40 @@ def test_command_line_values_are_read_by_annotation() -> None:
 def test_profile_values_are_injected_explicitly(toy_notebooks: Path) -> None:
     values = notebook_parameters("03_grpo", "full", {"steps": "7"}, Path("/somewhere"))
     assert values == {"profile": "full", "runs_dir": "/somewhere", "rate": 0.125, "steps": 7}
+
+
+def test_fields_that_no_cell_shows_go_by_the_profile() -> None:
+    given = {"steps": "7", "weight_decay": "1e-2", "loss_type": "dapo", "vllm_sleep": "true"}
+    assert hidden_parameters("03_grpo", given) == {"weight_decay": 0.01, "loss_type": "dapo", "vllm_sleep": True}
+    assert hidden_parameters("01_data_synthesis", {"bands": "[[0, 500, 1]]", "seed": "1"}) == {"bands": [[0, 500, 1]]}
+    with pytest.raises(ConfigError, match=r"^03_grpo: weight_decay: expected float, got 'much'"):
+        hidden_parameters("03_grpo", {"weight_decay": "much"})
+
+
+def test_such_a_field_reaches_the_notebook_s_config(toy_notebooks: Path) -> None:
+    done = geor1(toy_notebooks.parent, "run", "02", "--profile", "full", "-p", "lora_rank=4")
+    assert "02_scaffold_sft, profile full: Config has no parameter 'lora_rank'" in done.stderr  # the toy's has none
+
+
+def test_a_profile_stands_on_another(toy_notebooks: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    profiles = toy_notebooks / "profiles"
+    (profiles / "big.yaml").write_text("about: {extends: full, device: h100}\nlaunch: {processes: 8}\n")
+    (profiles / "mine.yaml").write_text("about: {extends: big}\nlaunch: {launcher: fsdp2}\n03_grpo: {steps: 7}\n")
+    assert load_profile("mine")["03_grpo"] == {"steps": 7, "rate": 0.125}
+    assert load_profile("mine")["02_scaffold_sft"] == load_profile("full")["02_scaffold_sft"]
+    assert launch_section("mine") == {"processes": 8, "launcher": "fsdp2"}
+    assert (about_profile("mine").device, about_profile("mine").extends) == ("h100", "big")
+    (profiles / "full.yaml").write_text("about: {extends: mine}\n")
+    with pytest.raises(ConfigError, match=r"^mine.yaml: extends itself, by way of mine -> big -> full -> mine$"):
+        load_profile("mine")
+    (profiles / "full.yaml").write_text("about: {extends: ful}\n")
+    with pytest.raises(ConfigError, match=r"^full.yaml: extends: no profile 'ful'; did you mean 'full'"):
+        load_profile("mine")
+
+
+def test_a_description_is_not_inherited(toy_notebooks: Path) -> None:
+    (toy_notebooks / "profiles" / "mine.yaml").write_text("about: {extends: miniature}\n")
+    assert about_profile("mine").description == "" and not about_profile("mine").run_missing_stages
 
 
 def test_environment_of_the_launcher(monkeypatch: pytest.MonkeyPatch) -> None:

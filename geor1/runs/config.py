@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
+import importlib
+import typing
 from typing import Any, TypeVar
 
+from geor1.runs.keys import STAGE_PACKAGES
 from geor1.runs.notebook import NotebookParameters, check_injected, running_notebook
 from geor1.runs.profiles import DEFAULT_PROFILE, check_stage, load_profile
 from geor1.runs.typed import build_dataclass, to_plain
@@ -40,6 +44,30 @@ def configure(config_class: type[C], stage: str, profile: str, /, **overrides: A
     section = load_profile(profile)[stage]
     chosen = _chosen(overrides, stage, profile, notebook)
     return build_dataclass(config_class, {**section, **chosen}, where)
+
+
+def config_class_of(stage: str) -> Any:
+    """Return the config of a stage, found by name: this package imports none of those above it.
+
+    Args:
+        stage: Full stage name.
+    """
+    module = importlib.import_module(f"{STAGE_PACKAGES[stage]}.config")
+    (config,) = [
+        item
+        for name, item in vars(module).items()
+        if name.endswith("Config") and dataclasses.is_dataclass(item) and item.__module__ == module.__name__
+    ]
+    return config
+
+
+def config_fields(stage: str) -> dict[str, Any]:
+    """Return the types of all fields of a stage's config by name; a notebook's parameters cell shows a few of them.
+
+    Args:
+        stage: Full stage name.
+    """
+    return typing.get_type_hints(config_class_of(stage))
 
 
 def _chosen(overrides: dict[str, Any], stage: str, profile: str, notebook: NotebookParameters | None) -> dict[str, Any]:

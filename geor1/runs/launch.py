@@ -19,13 +19,15 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from geor1.runs.errors import ConfigError, NotebookFailedError
+from geor1.runs.config import config_fields
+from geor1.runs.errors import ConfigError, NotebookFailedError, did_you_mean
 from geor1.runs.files import disk_full_is_clear
 from geor1.runs.notebook import Declared, check_given, notebook_declarations
 from geor1.runs.processes import TRAINING_STAGES
-from geor1.runs.profiles import check_stage, default_runs_dir, load_profile, notebooks_dir
+from geor1.runs.profiles import check_stage, default_runs_dir, load_profile, notebooks_dir, overridden
 from geor1.runs.stages import RECORD_VARIABLE
 from geor1.runs.stopping import request_stop
+from geor1.runs.typed import check_value, to_plain
 
 # libgomp's busy waiting makes two processes on two cores 10 to 30 times slower; tokenizers warns after every fork
 QUIET_ENVIRONMENT = {"OMP_WAIT_POLICY": "passive", "TOKENIZERS_PARALLELISM": "false"}
@@ -59,7 +61,8 @@ def execute(stage: str, profile: str, given: Mapping[str, Any], runs_dir: Path |
     Args:
         stage: Stage or notebook name, or its number.
         profile: Profile name; its values for the notebook's parameters are given to papermill explicitly.
-        given: Parameters that win over the profile's: values, or text from a command line (read by annotation).
+        given: Parameters that win over the profile's: values, or text from a command line (read by annotation). Any
+            field of the stage's config will do, whether or not the notebook's parameters cell shows it.
         runs_dir: Folder of all runs; default see ``default_runs_dir``. Relative to the present working directory.
 
     Returns:
@@ -75,9 +78,12 @@ def execute(stage: str, profile: str, given: Mapping[str, Any], runs_dir: Path |
     source = notebooks_dir() / f"{stage}.ipynb"
     if not source.is_file():
         raise ConfigError(f"{source}: no such notebook")
-    parameters = notebook_parameters(stage, profile, given, runs_dir)
+    hidden = hidden_parameters(stage, given)
+    parameters = notebook_parameters(
+        stage, profile, {name: value for name, value in given.items() if name not in hidden}, runs_dir
+    )
     folder = runs_dir / profile / stage
-    with disk_full_is_clear(folder):
+    with disk_full_is_clear(folder), overridden(profile, {stage: hidden}):
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder, prefix=".executing-") as scratch:
             return _execute_in(Path(scratch), source, stage, profile, parameters, folder)
@@ -99,6 +105,32 @@ def notebook_parameters(stage: str, profile: str, given: Mapping[str, Any], runs
     for name, text in given.items():
         values[name] = check_given(name, parse_given(name, text, declared), declared, stage)
     return values
+
+
+def hidden_parameters(stage: str, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return those of the given values that only the stage's config knows, as plain JSON.
+
+    A notebook shows at most a dozen parameters; these reach its config by the profile (:func:`overridden`).
+
+    Args:
+        stage: Full stage name.
+        given: As in :func:`execute`.
+
+    Raises:
+        ConfigError: A name that neither knows (with a suggestion), or a value of the wrong type.
+    """
+    declared = notebook_declarations(notebooks_dir() / f"{stage}.ipynb")
+    unknown_to_it = [name for name in given if name not in declared]
+    if not unknown_to_it:
+        return {}
+    fields = config_fields(stage)
+    hidden = {}
+    for name in unknown_to_it:
+        if name not in fields:
+            raise ConfigError(f"{stage}: no parameter {name!r}{did_you_mean(name, {**fields, **declared})}")
+        value = parse_given(name, given[name], {name: Declared(fields[name], None)})
+        hidden[name] = to_plain(check_value(value, fields[name], f"{stage}: {name}"))
+    return hidden
 
 
 def parse_given(name: str, value: Any, declared: Mapping[str, Declared]) -> Any:

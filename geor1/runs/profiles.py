@@ -7,6 +7,9 @@ called ``launch`` (:mod:`geor1.runs.processes`)::
     launch: {processes: 8, launcher: fsdp2}
     03_grpo: {steps: 150, learning_rate: 1.0e-5}
 
+A profile may stand on another, ``about: {extends: paper}``: what it does not name, parameter by parameter, is the
+other's. So a study of one's own is a file with its data and what it changes.
+
 ``run_missing_stages`` says whether a notebook may run the stages before it by itself; it is on for ``miniature`` and
 ``smoke`` and off for every other profile, unless the file says otherwise. The environment variable
 ``GEOR1_OVERRIDES``, set by :func:`overridden`, changes a profile's values for one process and what it starts.
@@ -40,11 +43,13 @@ class About:
         description: One line: for which machine, how long.
         run_missing_stages: Whether a notebook may run the stages before it by itself.
         device: Accelerator that it is for, a name in :mod:`geor1.capacity.hardware`; empty for a CPU.
+        extends: Profile whose values stand wherever this one names none; empty for none.
     """
 
     description: str = ""
     run_missing_stages: bool = False
     device: str = ""
+    extends: str = ""
 
 
 def notebooks_dir() -> Path:
@@ -102,15 +107,18 @@ def load_profile(name: str) -> dict[str, dict[str, Any]]:
 def overridden(profile: str, values: Mapping[str, Mapping[str, Any]]) -> Iterator[None]:
     """Change values of a profile meanwhile, here and in every process started meanwhile: what a sweep does.
 
-    Unlike ``-p`` this reaches parameters that a notebook's parameters cell does not name, and the notebooks after it
-    find the changed run as the profile's own.
+    This reaches parameters that a notebook's parameters cell does not name, and notebooks that run meanwhile find the
+    changed run as the profile's own.
 
     Args:
         profile: Profile name.
         values: Parameter values by stage and name, plain JSON.
     """
     before = os.environ.get(OVERRIDES_VARIABLE)
-    os.environ[OVERRIDES_VARIABLE] = json.dumps({profile: values})
+    changed = json.loads(before or "{}")
+    section = changed.get(profile, {})
+    changed[profile] = {stage: {**section.get(stage, {}), **values.get(stage, {})} for stage in {**section, **values}}
+    os.environ[OVERRIDES_VARIABLE] = json.dumps(changed)
     try:
         yield
     finally:
@@ -156,11 +164,25 @@ def check_stage(stage: str) -> str:
     return found[0]
 
 
-def _read(name: str) -> dict[str, Any]:
+def _read(name: str, extended_by: tuple[str, ...] = ()) -> dict[str, Any]:
+    """A profile's sections, those of the profile that it extends beneath them."""
     known = profile_names()
     if name not in known:
-        raise ConfigError(f"no profile {name!r}{did_you_mean(name, known)}")
-    path = notebooks_dir() / "profiles" / f"{name}.yaml"
+        by = f"{extended_by[-1]}.yaml: extends: " if extended_by else ""
+        raise ConfigError(f"{by}no profile {name!r}{did_you_mean(name, known)}")
+    if name in extended_by:
+        raise ConfigError(f"{name}.yaml: extends itself, by way of {' -> '.join((*extended_by, name))}")
+    document = _read_file(notebooks_dir() / "profiles" / f"{name}.yaml")
+    extends = (document.get("about") or {}).get("extends")
+    if not extends:
+        return document
+    beneath = _read(str(extends), (*extended_by, name))
+    beneath["about"] = {key: value for key, value in (beneath.get("about") or {}).items() if key != "description"}
+    both = {**beneath, **document}
+    return {section: {**(beneath.get(section) or {}), **(document.get(section) or {})} for section in both}
+
+
+def _read_file(path: Path) -> dict[str, Any]:
     document = _parse_yaml(path)
     for section, values in document.items():
         if section not in (*_OTHER_SECTIONS, *STAGES):

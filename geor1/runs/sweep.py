@@ -17,6 +17,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from geor1.runs.config import config_class_of, config_fields
 from geor1.runs.errors import ConfigError, ManifestError, NotebookFailedError, did_you_mean
 from geor1.runs.files import sha256_of_json, write_json
 from geor1.runs.launch import execute, parse_given
@@ -193,7 +194,7 @@ def shown(parameters: Mapping[str, Any], seed: int | None = None) -> str:
 
 def _check_held_out(profile: str, grid: Mapping[str, tuple[Any, ...]], metric: str) -> None:
     """Refuse a figure of held-out questions where a point of the sweep evaluates none."""
-    usual = load_profile(profile)["03_grpo"].get("eval_every", _config_class("03_grpo").eval_every)
+    usual = load_profile(profile)["03_grpo"].get("eval_every", config_class_of("03_grpo").eval_every)
     if 0 in grid.get("03_grpo.eval_every", (usual,)):
         raise ConfigError(
             f"{metric} is not measured with eval_every=0 (profile {profile}, 03_grpo); set eval_every in the profile, "
@@ -233,26 +234,9 @@ def _read_assignment(assignment: str, stages: Sequence[str]) -> tuple[str, tuple
 
 def _known_parameters(stage: str) -> dict[str, Any]:
     """Types by name: of the stage's config, and of the notebook's own parameters."""
-    import typing
-
     cell = notebook_declarations(notebooks_dir() / f"{stage}.ipynb")
     declared = {name: one.annotation for name, one in cell.items() if name in load_profile("miniature")[stage]}
-    return {**declared, **typing.get_type_hints(_config_class(stage))}
-
-
-def _config_class(stage: str) -> Any:
-    """The config of a stage, found by name: this package imports none of those above it."""
-    import importlib
-
-    from geor1.runs.keys import STAGE_PACKAGES
-
-    module = importlib.import_module(f"{STAGE_PACKAGES[stage]}.config")
-    (config,) = [
-        item
-        for name, item in vars(module).items()
-        if name.endswith("Config") and dataclasses.is_dataclass(item) and item.__module__ == module.__name__
-    ]
-    return config
+    return {**declared, **config_fields(stage)}
 
 
 def _changes(parameters: Mapping[str, Any]) -> dict[str, dict[str, Any]]:

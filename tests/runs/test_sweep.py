@@ -178,6 +178,10 @@ def test_a_change_holds_for_one_profile_and_ends_with_its_block(monkeypatch: pyt
     with overridden("smoke", {"03_grpo": {"beta": 0.04, "steps": 9}}):
         assert load_profile("smoke")["03_grpo"] == {**usual, "beta": 0.04, "steps": 9}
         assert load_profile("miniature")["03_grpo"].get("beta") is None
+        with overridden("smoke", {"03_grpo": {"steps": 2}, "02_scaffold_sft": {"max_steps": 1}}):  # one within another
+            assert load_profile("smoke")["03_grpo"] == {**usual, "beta": 0.04, "steps": 2}
+            assert load_profile("smoke")["02_scaffold_sft"]["max_steps"] == 1
+        assert load_profile("smoke")["03_grpo"] == {**usual, "beta": 0.04, "steps": 9}
     assert load_profile("smoke")["03_grpo"] == usual
 
 
