@@ -311,7 +311,7 @@ def _summary(run_dir: Path) -> dict[str, Any]:
     rows = read_metrics(run_dir)
     steps = [row for row in rows if row["step"] > 0]
     last = steps[-10:]
-    wanted = ("reward", "rewards/accuracy/mean", "rewards/mcq_reward/mean", "frac_reward_zero_std", "entropy")
+    wanted = ("reward", "rewards/accuracy/mean", "frac_reward_zero_std", "entropy")
     means = {}
     for name in wanted:
         values = [row[name] for row in last if row.get(name) is not None]

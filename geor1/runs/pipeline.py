@@ -144,11 +144,20 @@ def _shown(overrides: Mapping[str, Any]) -> str:
 
 
 def _has_parameters(manifest: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
-    """Tell whether a run has the wanted parameters, and its defaults for all that is not named."""
-    expected = {**manifest["defaults"], **wanted}
+    """Tell whether a run has the wanted parameters, and its defaults for all that is not named, within a mapping too."""
+    expected = _laid_over(manifest["defaults"], wanted)
     return set(wanted) <= set(manifest["parameters"]) and all(
         expected.get(name, value) == value for name, value in manifest["parameters"].items()
     )
+
+
+def _laid_over(defaults: Mapping[str, Any], wanted: Mapping[str, Any]) -> dict[str, Any]:
+    """The wanted values over the defaults; a group of parameters (``teaching``) need not name all of its own."""
+    both = {**defaults, **wanted}
+    for name, value in wanted.items():
+        if isinstance(value, Mapping) and isinstance(defaults.get(name), Mapping):
+            both[name] = _laid_over(defaults[name], value)
+    return both
 
 
 def is_current(manifest: Mapping[str, Any], runs_dir: Path) -> bool:

@@ -15,6 +15,7 @@ from geor1.maps.plots.bias import calibration_curve, confusion_matrix, failure_b
 from geor1.maps.plots.contact import contact_sheet
 from geor1.maps.plots.distances import accuracy_bars, error_cdf, error_histogram, outcome_bars
 from geor1.maps.plots.probes import probe_accuracy
+from geor1.maps.plots.questions import question_sheet, question_title, wrong_options
 from geor1.maps.plots.style import STYLE
 from geor1.maps.plots.training import (
     completion_length,
@@ -45,9 +46,12 @@ __all__ = [
     "outcome_bars",
     "place_map",
     "probe_accuracy",
+    "question_sheet",
+    "question_title",
     "reward_curves",
     "tied_groups",
     "training_curve",
     "world_axes",
+    "wrong_options",
     "zero_variance_share",
 ]
