@@ -24,6 +24,7 @@ from geor1 import runs
 from geor1.runs import keys, stages
 from geor1.runs.files import disk_full_is_clear
 from geor1.runs.notebook import NotebookParameters, check_injected, declared_parameters, parameters_in_history
+from geor1.runs.pipeline import _has_parameters
 from geor1.runs.typed import check_value
 
 STAGE = "03_grpo"
@@ -538,6 +539,15 @@ def test_upstream_of_edited_code_or_damaged_run_does_not_count(
         assert find() == []
     (folder / "result.json").unlink()
     assert find() == [] and "left out" in caplog.text
+
+
+def test_a_profile_may_name_a_part_of_a_group_of_parameters() -> None:
+    defaults = {"teaching": {"model": "", "samples": 4, "templates": ["positive"]}, "seed": 0}
+    manifest = {"defaults": defaults, "parameters": {**defaults, "teaching": {**defaults["teaching"], "model": "a"}}}
+    assert _has_parameters(manifest, {"teaching": {"model": "a"}})
+    assert not _has_parameters(manifest, {"teaching": {"model": "b"}}) and not _has_parameters(manifest, {})
+    assert not _has_parameters(manifest, {"teaching": {"model": "a", "samples": 2}})
+    assert not _has_parameters(manifest, {"teaching": {"model": "a", "sampels": 4}})
 
 
 # --- metrics, progress, logs -----------------------------------------------------------------------------------------

@@ -144,7 +144,7 @@ def _shown(overrides: Mapping[str, Any]) -> str:
 
 
 def _has_parameters(manifest: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
-    """Tell whether a run has the wanted parameters, and its defaults for all that is not named, within a mapping too."""
+    """Tell whether a run has the wanted parameters, and its defaults for all that is not named, in groups too."""
     expected = _laid_over(manifest["defaults"], wanted)
     return set(wanted) <= set(manifest["parameters"]) and all(
         expected.get(name, value) == value for name, value in manifest["parameters"].items()

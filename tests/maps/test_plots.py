@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import matplotlib
 import numpy as np
@@ -12,6 +13,7 @@ from matplotlib.collections import LineCollection
 from PIL import Image
 
 from geor1.maps import colours, plots
+from geor1.records import Candidate, Question
 
 matplotlib.use("Agg")
 NASTY = "$\\frac{ _</b>\x00\ud800\u202e$x^"
@@ -160,3 +162,41 @@ def test_one_colour_a_meaning():
     assert len(set(many.values())) == 9
     assert not set(many.values()) & set(meanings[:4])
     assert many["grpo"] == colours.MODELS["grpo"] == colours.model_colour("GRPO")
+
+
+def a_question(source: str, city: str | None, tile: Path) -> Question:
+    options = tuple(
+        Candidate(
+            letter=letter, pair_id=letter, satellite_image=tile.name, distance_m=None if source == "x" else 70.0 * n
+        )
+        for n, letter in enumerate("ABC")
+    )
+    return Question(
+        question_id="q_1", pair_id="A", source=source, split="test", ground_image=tile.name, candidates=options,
+        answer="A", city=city, country=city and "France",
+    )  # fmt: skip
+
+
+def test_a_question_s_sheet_says_what_is_synthetic(ax, tmp_path) -> None:
+    Image.new("RGB", (28, 14)).save(tmp_path / "tile.png")
+    made, photographed = (a_question(source, "Paris", tmp_path / "tile.png") for source in ("world", "cv_cities"))
+    plots.question_sheet(ax, made, tmp_path)
+    assert ax.get_title(loc="left") == "Paris, France (synthetic)" and "N" in {one.get_text() for one in ax.texts}
+    plots.question_sheet(ax.figure.subplots(), photographed, tmp_path, choice="B")
+    other = ax.figure.axes[-1]
+    assert other.get_title(loc="left") == "Paris, France" and "N" not in {one.get_text() for one in other.texts}
+    assert plots.question_title(a_question("folder", None, tmp_path / "tile.png")) == "q_1"
+
+
+def test_wrong_options_by_content_or_by_distance(ax, tmp_path) -> None:
+    asked = {"train": [a_question("cv_cities", "Paris", tmp_path / "t")] * 4, "test": []}
+    plots.wrong_options(ax, asked, {"train": {"1": 3, "2": 1}, "test": {}})
+    assert [bar.get_height() for bar in ax.patches] == [0.75, 0.25] and "directions" in ax.get_xlabel()
+    ax.clear()
+    plots.wrong_options(ax, asked, {"train": {"unknown": 4}, "test": {}})
+    assert "(m)" in ax.get_xlabel()
+    (outline,) = ax.patches
+    assert outline.get_xy()[:, 0].min() == 70.0 and outline.get_xy()[:, 0].max() == 140.0
+    ax.clear()
+    plots.wrong_options(ax, {"train": [a_question("x", None, tmp_path / "t")]}, {"train": {"unknown": 1}})
+    assert not ax.patches  # no position is known

@@ -22,7 +22,7 @@ from published import write_checkpoint
 from scripted_server import ScriptedServer
 from test_stages import told
 
-from geor1.runs import STAGES
+from geor1.runs import STAGES, read_manifest
 from geor1.runs.launch import execute
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -99,6 +99,17 @@ def test_the_paper_s_profile_from_photographs_to_map(workplace: Path, tokenizers
     with ScriptedServer(functools.partial(told, sentences=2)) as server:
         profile = workplace / "clone" / "notebooks" / "profiles" / "mine.yaml"
         profile.write_text(yaml.safe_dump(small(workplace, base, server.url)))
+        done: dict[str, Path] = {}
         for stage in STAGES:
-            done = execute(stage, "mine", {}, workplace / "runs")
-            assert json.loads((done.run_dir / "manifest.json").read_text())["profile"] == "mine"
+            # other models' outputs are imported by the smoke profile's test
+            given = {"real_data": "absent"} if stage == "04_evaluation" else {}
+            done[stage] = execute(stage, "mine", given, workplace / "runs").run_dir
+    manifests = {stage: read_manifest(folder) or {} for stage, folder in done.items()}
+    assert {stage: one["profile"] for stage, one in manifests.items()} == dict.fromkeys(STAGES, "mine")
+    assert manifests["01_data_synthesis"]["metrics"]["questions_train"] == 2 * A_CITY
+    assert manifests["02_scaffold_sft"]["parameters"]["base_model"] == str(base)
+    assert manifests["03_grpo"]["parameters"]["reward_preset"] == "released_code"
+    scores = json.loads((done["04_evaluation"] / "scores.json").read_text())
+    seen = {row["label"]: row["pairing_labels_seen"] for row in scores["table"]}
+    assert seen == {"base": None, "sft": 4, "grpo": 4 + 4}  # of an unknown base nothing is known; 2 steps of 2 each
+    assert (done["05_map_visualisation"] / "map.html").stat().st_size > 100_000
