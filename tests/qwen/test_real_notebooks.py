@@ -1,13 +1,14 @@
-"""The five notebooks under the profile ``paper``, on real photographs and a checkpoint laid out as published.
+"""The five notebooks under the large profiles, on real photographs and a checkpoint laid out as published.
 
-A profile that extends ``paper`` makes it small: few pairs, few steps, small pictures, random weights, one process, a
-scripted server for the teacher. All else is what a run of the full size does.
+A profile that extends the large one makes it small: few pairs, few steps, small pictures, random weights, one process,
+a scripted server for the teacher. All else is what a run of the full size does.
 """
 
 from __future__ import annotations
 
 import csv
 import functools
+import importlib.util
 import json
 import random
 import shutil
@@ -71,20 +72,21 @@ def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, real_data: Path) 
     yield tmp_path
 
 
-def small(workplace: Path, base: Path, server_url: str) -> dict[str, Any]:
-    """What a miniature of the profile changes."""
+def small(profile: str, workplace: Path, base: Path, server_url: str) -> dict[str, Any]:
+    """What a miniature of a profile changes."""
     teaching = {"model": "tiny", "server_url": server_url, "key_variable": "NO_KEY", "samples": 1, "min_tokens": 0}
+    whole = {} if importlib.util.find_spec("bitsandbytes") else {"quantize": ""}
     return {
-        "about": {"extends": "paper", "description": "the paper's profile, small"},
+        "about": {"extends": profile},
         "launch": {"processes": 1, "launcher": "ddp"},
         "01_data_synthesis": {
             "source_path": str(workplace / "cv-cities"), "panorama_width_px": 224, "panorama_height_px": 112,
             "tile_px": 112, "workers": 1, "teaching": {**teaching, "templates": ["positive"], "questions": 8},
         },
-        "02_scaffold_sft": {"base_model": str(base), "max_steps": 2, "batch_size": 2},
+        "02_scaffold_sft": {"base_model": str(base), "max_steps": 2, "batch_size": 2, **whole},
         "03_grpo": {
             "steps": 2, "prompts_per_step": 2, "group_size": 4, "max_completion_tokens": 24,
-            "rollouts": "in_process",
+            "rollouts": "in_process", **whole,
         },
         "04_evaluation": {
             "n_questions": 4, "rotations": 2, "n_control": 2, "n_geolocation": 2, "backend": "in_process",
@@ -94,11 +96,20 @@ def small(workplace: Path, base: Path, server_url: str) -> dict[str, Any]:
 
 
 @pytest.mark.timeout(1800)
-def test_the_paper_s_profile_from_photographs_to_map(workplace: Path, tokenizers: Path) -> None:
-    base = write_checkpoint(workplace / "base", tokenizers, "qwen2.5-vl", spread=2.0)
+@pytest.mark.parametrize(
+    ("profile", "family"),
+    [
+        ("paper", "qwen2.5-vl"),
+        pytest.param("qwen2.5-vl-7b", "qwen2.5-vl", marks=pytest.mark.slow),
+        pytest.param("qwen3-vl-4b", "qwen3-vl", marks=pytest.mark.slow),
+        pytest.param("single-gpu-24gb", "qwen2.5-vl", marks=pytest.mark.slow),
+    ],
+)
+def test_a_large_profile_from_photographs_to_map(profile: str, family: str, workplace: Path, tokenizers: Path) -> None:
+    base = write_checkpoint(workplace / "base", tokenizers, family, spread=2.0)
     with ScriptedServer(functools.partial(told, sentences=2)) as server:
-        profile = workplace / "clone" / "notebooks" / "profiles" / "mine.yaml"
-        profile.write_text(yaml.safe_dump(small(workplace, base, server.url)))
+        path = workplace / "clone" / "notebooks" / "profiles" / "mine.yaml"
+        path.write_text(yaml.safe_dump(small(profile, workplace, base, server.url)))
         done: dict[str, Path] = {}
         for stage in STAGES:
             # other models' outputs are imported by the smoke profile's test
@@ -108,7 +119,7 @@ def test_the_paper_s_profile_from_photographs_to_map(workplace: Path, tokenizers
     assert {stage: one["profile"] for stage, one in manifests.items()} == dict.fromkeys(STAGES, "mine")
     assert manifests["01_data_synthesis"]["metrics"]["questions_train"] == 2 * A_CITY
     assert manifests["02_scaffold_sft"]["parameters"]["base_model"] == str(base)
-    assert manifests["03_grpo"]["parameters"]["reward_preset"] == "released_code"
+    assert (manifests["03_grpo"]["parameters"]["reward_preset"] == "released_code") == (profile == "paper")
     scores = json.loads((done["04_evaluation"] / "scores.json").read_text())
     seen = {row["label"]: row["pairing_labels_seen"] for row in scores["table"]}
     assert seen == {"base": None, "sft": 4, "grpo": 4 + 4}  # of an unknown base nothing is known; 2 steps of 2 each
