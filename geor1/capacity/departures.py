@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from geor1.runs import load_profile
+from geor1.runs.processes import launch_config
 
 PLACE = Path("profile-paper.md")
 SAME, DEPARTS, UNKNOWN = "same", "departs", "unknown"
@@ -40,8 +41,12 @@ class Setting:
         return UNKNOWN if self.theirs is None else DEPARTS if self.departs else SAME
 
 
-_SFT, _GRPO, _DATA = "02_scaffold_sft", "03_grpo", "01_data_synthesis"
+_SFT, _GRPO, _DATA, _LAUNCH = "02_scaffold_sft", "03_grpo", "01_data_synthesis", "launch"
 SETTINGS = (
+    Setting(_LAUNCH, "processes", 8, "script"),
+    Setting(_LAUNCH, "launcher", "deepspeed_zero3", "script; no offload"),
+    Setting(_LAUNCH, "report_to", "wandb", "an account less to make; figures only, `report_to: wandb` sets it", True),
+    Setting(_DATA, "difficulty", None, "negatives of the neighbourhood as they come, none chosen for its looks"),
     Setting(_DATA, "candidates", None, "19.0 and 23.1 % are called nearly random, which speaks for five"),
     Setting(_DATA, "questions_per_city", None, "a folder cv_cities_16k is read; ten train cities are our reading"),
     Setting(_DATA, "max_radius_m", None, "negatives are of the same neighbourhood; how near is not said"),
@@ -56,6 +61,11 @@ SETTINGS = (
     Setting(_SFT, "epochs", None, "LLaMA-Factory's default"),
     Setting(_SFT, "learning_rate", None, "a usual value for every weight of a 7 B model"),
     Setting(_SFT, "batch_size", None, "eight devices, eight passes of one"),
+    Setting(_SFT, "warmup_steps", None, "transformers' default"),
+    Setting(_SFT, "weight_decay", None, "transformers' default"),
+    Setting(_SFT, "adam_beta2", None, "transformers' default"),
+    Setting(_SFT, "seed", None, "transformers' default"),
+    Setting(_SFT, "answer_letter_loss", True, "plain cross-entropy of the whole chain (notes on version 2)"),
     Setting(_GRPO, "steps", 4000, "two epochs over 16,000 questions, our reading of the folder's name"),
     Setting(_GRPO, "prompts_per_step", 8, "8 processes x 4 completions x 2, 8 a question"),
     Setting(_GRPO, "prompts_per_pass", 0.5, "half a group there; never split here, to read its prompt once", True),
@@ -72,6 +82,10 @@ SETTINGS = (
     Setting(_GRPO, "beta", 0.04, "script; estimator k3, reference is the start checkpoint"),
     Setting(_GRPO, "epsilon", 0.2, "default, both sides"),
     Setting(_GRPO, "epsilon_high", 0.0, "as epsilon"),
+    Setting(_GRPO, "importance_sampling_level", "token", "ratio of each token"),
+    Setting(_GRPO, "top_entropy_quantile", 1.0, "every token carries the gradient"),
+    Setting(_GRPO, "resample_rounds", 0, "no question is replaced"),
+    Setting(_GRPO, "order", "random", "default sampler"),
     Setting(_GRPO, "loss_type", "grpo", "mean over a completion's tokens, then over completions"),
     Setting(_GRPO, "scale_rewards", "group", "advantage (r - mean) / (std + 1e-4)"),
     Setting(_GRPO, "reward_preset", "released_code", "shipped functions, faults included; the paper's own are unknown"),
@@ -91,10 +105,34 @@ SETTINGS = (
     Setting(_GRPO, "vllm_gpu_memory", None, "goes with it; what fits beside training (capacity.md)"),
     Setting(_GRPO, "vllm_sleep", None, "as above"),
     Setting(_GRPO, "vllm_max_tokens", None, "as above"),
+    Setting(_GRPO, "vllm_correction", "none", "sampled and scored by one model there; TRL's own default corrects"),
     Setting(_GRPO, "logits_chunk_tokens", None, "memory only; results are equal to rounding"),
     Setting(_GRPO, "eval_every", None, "stage 04 judges; decoding on spread weights gathers them for every token"),
     Setting(_GRPO, "n_eval", None, "as above"),
 )  # fmt: skip
+_SOURCE = "names the data, says nothing of the method"
+_LAYOUT = "memory and speed only"
+OURS_ONLY = {
+    (_DATA, "seed"): "which questions are drawn",
+    (_DATA, "source"): _SOURCE,
+    (_DATA, "source_path"): _SOURCE,
+    (_DATA, "skip_isolated"): "what is left out is counted in report.json",
+    (_DATA, "skip_broken"): "as above",
+    (_DATA, "panorama_height_px"): "half of panorama_width_px",
+    (_DATA, "pairing_scaffolds"): "of the miniature Earth",
+    (_DATA, "geolocation_scaffolds"): "as above",
+    (_DATA, "labelled_scaffolds"): "as above",
+    (_DATA, "parquet"): "a second file format",
+    (_DATA, "workers"): _LAYOUT,
+    (_DATA, "teacher"): "how `teaching` is served",
+    (_SFT, "scaffolds"): "file name",
+    (_SFT, "max_steps"): "0: epochs count",
+    (_SFT, "micro_batch_size"): _LAYOUT,
+    (_SFT, "gradient_checkpointing"): _LAYOUT,
+    (_SFT, "save_steps"): "when a killed run resumes",
+}
+"""Parameters of the profile that no paper would state, by stage and name, with what they are."""
+
 _OTHERS = """What no parameter says:
 
 - *Sampling.* There Hugging Face's `generate` keeps the 50 likeliest tokens (its default, not overridden); here none are
@@ -114,6 +152,8 @@ def ours(setting: Setting) -> Any:
     Raises:
         KeyError: The profile leaves it to a default.
     """
+    if setting.stage == _LAUNCH:
+        return getattr(launch_config("paper"), setting.name)
     return load_profile("paper")[setting.stage][setting.name]
 
 
@@ -123,7 +163,8 @@ def table() -> str:
     lines = ["| stage | parameter | the paper's | here | | why |", "|---|---|---|---|---|---|"]
     for setting in sorted(SETTINGS, key=lambda one: order[one.kind]):
         theirs = "unknown" if setting.theirs is None else _shown(setting.theirs)
-        cells = (setting.stage[:2], f"`{setting.name}`", theirs, _shown(ours(setting)), setting.kind, setting.why)
+        stage = setting.stage.partition("_")[0]
+        cells = (stage, f"`{setting.name}`", theirs, _shown(ours(setting)), setting.kind, setting.why)
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
 

@@ -218,6 +218,7 @@ class Memory:
         sampler: vLLM's share of the device, or keys, values and logits of what is sampled in process.
         sampler_stays: Whether that is there while the model trains, too.
         sampler_least: What vLLM cannot do without in its share: weights, and one prompt with its completion.
+        whole: Weights that lie whole on the device before they are shared out, from :func:`at_start`.
     """
 
     parts: dict[str, float]
@@ -225,6 +226,12 @@ class Memory:
     sampler: float = 0.0
     sampler_stays: bool = False
     sampler_least: float = 0.0
+    whole: float = 0.0
+
+    @property
+    def starting(self) -> float:
+        """Before the first step: vLLM takes its share before the weights are shared out."""
+        return self.whole + self.sampler + CONTEXT_BYTES
 
     @property
     def training(self) -> float:
@@ -240,18 +247,51 @@ class Memory:
 
     @property
     def peak(self) -> float:
-        """The higher of both."""
-        return max(self.training, self.sampling)
+        """The highest of the three."""
+        return max(self.starting, self.training, self.sampling)
 
 
-def vllm_least(numbers: Counts, tokens: int) -> float:
-    """Bytes without which vLLM cannot begin: weights, and the keys and values of one sequence, in bfloat16.
+def at_start(numbers: Counts, holding: Holding, *, moved: bool) -> float:
+    """Bytes of weights that lie whole on a device before processes share them out.
+
+    FSDP2 takes them layer by layer from the host, ZeRO moves the model there in bfloat16 first.
+
+    Args:
+        numbers: Of the model.
+        holding: How it is held.
+        moved: Whether the stage needs the whole model there before (to ask held-out questions).
+    """
+    if holding.sharing in ("", "ddp") or holding.quantized:
+        return 0.0  # they stay whole: part of every other peak
+    if moved:
+        return 4.0 * numbers.total
+    return 2.0 * numbers.total if holding.sharing.startswith("deepspeed") else 0.0
+
+
+def host_bytes(numbers: Counts, holding: Holding, per_machine: int) -> float:
+    """Bytes of a machine's own memory that loading takes: every process reads the whole model, in float32.
+
+    Weights in four bits are read onto the device, one file at a time; their adapters are merged into whole weights at
+    the end, on the host.
+
+    Args:
+        numbers: Of the model.
+        holding: How it is held.
+        per_machine: Devices of a machine.
+    """
+    copies = 1 + (holding.reference and not holding.lora_rank)
+    return 4.0 * numbers.total * copies * (1 if holding.quantized else min(per_machine, holding.devices))
+
+
+def vllm_least(numbers: Counts, tokens: int, parallel: int = 1) -> float:
+    """Bytes of a device without which vLLM cannot begin: weights, keys and values of one sequence, in bfloat16.
 
     Args:
         numbers: Of the model.
         tokens: Longest prompt with its completion.
+        parallel: Devices that one vLLM spreads both over.
     """
-    return 2.0 * (numbers.total + numbers.kv_token * tokens)
+    return 2.0 * (numbers.total + numbers.kv_token * tokens) / parallel
 
 
 def sampled_in_process(numbers: Counts, prompts: int, prompt_tokens: int, rows: int, tokens: int, size: int) -> float:

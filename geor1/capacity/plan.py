@@ -9,7 +9,18 @@ from typing import Any
 
 from geor1.capacity import seconds as step_time
 from geor1.capacity.hardware import EFFICIENCIES
-from geor1.capacity.memory import Counts, Holding, Memory, counts, held, sampled_in_process, trained, vllm_least
+from geor1.capacity.memory import (
+    Counts,
+    Holding,
+    Memory,
+    at_start,
+    counts,
+    held,
+    host_bytes,
+    sampled_in_process,
+    trained,
+    vllm_least,
+)
 from geor1.capacity.profile import Assumptions, Machine, Profile
 from geor1.capacity.simulate import Pass, Setup, pass_bytes
 from geor1.grpo.accounting import CostModel, Work, cost_model, count_work
@@ -27,6 +38,8 @@ class Plan:
         memory: Of a device.
         total_flops: Of a step, all devices together.
         phases: Seconds a step by phase, for each of ``EFFICIENCIES``.
+        host_bytes: Of a machine's own memory, while the model is loaded.
+        saved_bytes: Of a resumable checkpoint.
         steps: Optimiser steps.
         questions: Prompts a step.
     """
@@ -36,6 +49,8 @@ class Plan:
     memory: Memory
     total_flops: float
     phases: dict[str, dict[str, float]]
+    host_bytes: float
+    saved_bytes: float
     steps: int
     questions: int
 
@@ -139,7 +154,10 @@ def plan_grpo(profile: Profile, machine: Machine | None = None, assumed: Assumpt
         activations=_activations(hub, shape, _setup(holding, config.gradient_checkpointing, sampled=True)),
         sampler=sampler,
         sampler_stays=colocated and not config.vllm_sleep,
-        sampler_least=vllm_least(numbers, config.vllm_max_tokens or prompt + limit) if colocated else 0.0,
+        sampler_least=vllm_least(numbers, config.vllm_max_tokens or prompt + limit, config.vllm_tensor_parallel)
+        if colocated
+        else 0.0,
+        whole=at_start(numbers, holding, moved=bool(config.eval_every)),
     )
     evaluated = math.ceil(config.n_eval / 64) * limit / config.eval_every if config.eval_every else 0.0
     step = step_time.StepShape(
@@ -153,6 +171,8 @@ def plan_grpo(profile: Profile, machine: Machine | None = None, assumed: Assumpt
         decode_steps=min(limit, math.ceil(assumed.longest * mean)),
         mean_tokens=mean,
         vllm=config.rollouts != "in_process",
+        served=config.rollouts == "vllm_server",
+        corrected=config.corrects,
         checkpointing=config.gradient_checkpointing,
         held_out_passes=evaluated,
         save_bytes=_saved(numbers, holding) / config.save_steps,
@@ -192,7 +212,11 @@ def plan_sft(
         logits_chunk_tokens=512,  # TRL's own tiles are of this order
     )
     setup = _setup(holding, config.gradient_checkpointing, sampled=False)
-    memory = Memory(parts=held(numbers, holding), activations=_activations(profile.architecture.hub_name, shape, setup))
+    memory = Memory(
+        parts=held(numbers, holding),
+        activations=_activations(profile.architecture.hub_name, shape, setup),
+        whole=at_start(numbers, holding, moved=False),
+    )
     step = step_time.StepShape(
         work=_times(one, own),
         passes=own // size,
@@ -204,6 +228,8 @@ def plan_sft(
         decode_steps=0,
         mean_tokens=assumed.chain_tokens,
         vllm=False,
+        served=False,
+        corrected=False,
         checkpointing=config.gradient_checkpointing,
         held_out_passes=0.0,
         save_bytes=_saved(numbers, holding) / config.save_steps,
@@ -232,7 +258,8 @@ def evaluation_hours(profile: Profile, machine: Machine, share: str = "middle", 
     )  # the product, adapters merged
     shape = step_time.StepShape(
         work=one, passes=1, megapixels=0.0, vision_stored=False, prompt_tokens=prompt, rows=rows, batches=1,
-        decode_steps=config.max_new_tokens, mean_tokens=config.max_new_tokens, vllm=vllm, checkpointing=False,
+        decode_steps=config.max_new_tokens, mean_tokens=config.max_new_tokens, vllm=vllm, served=False, corrected=False,
+        checkpointing=False,
         held_out_passes=0.0, save_bytes=0.0,
     )  # fmt: skip
     decode = step_time.decoding_pass(cost, numbers, shape, alone, machine.device, efficiency)
@@ -274,6 +301,8 @@ def _plan(
             name: step_time.seconds(cost, numbers, step, holding, machine.device, share, machine.per_machine)
             for name, share in EFFICIENCIES.items()
         },
+        host_bytes=host_bytes(numbers, holding, machine.per_machine),
+        saved_bytes=_saved(numbers, holding),
         steps=steps,
         questions=asked,
     )

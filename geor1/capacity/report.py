@@ -58,7 +58,14 @@ def profile_table(profile: Profile, plans: Sequence[Plan]) -> str:
         f"Stage 04 on one of these devices, three models, completions of full length: {_span(*hours, digits=1)} hours "
         f"({'in process' if profile.evaluation.backend == 'in_process' else profile.evaluation.backend})."
     )
-    return "\n\n".join([head, memory_table(plans), time_table(plans), tail])
+    loading = max(plan.host_bytes for plan in plans)
+    saved = plans[-1].saved_bytes
+    host = (
+        f"Loading takes {loading / GIB:.0f} GiB of a machine's own memory. A resumable checkpoint of stage 03 has "
+        f"{saved / GB:.1f} GB: {saved / DISK_BYTES_PER_S:.0f} s to a local disk (in the table), and as long again for "
+        "its copy to `checkpoint_url` at the same speed, which the table leaves out."
+    )
+    return "\n\n".join([head, memory_table(plans), time_table(plans), host, tail])
 
 
 def memory_table(plans: Iterable[Plan]) -> str:
@@ -68,12 +75,13 @@ def memory_table(plans: Iterable[Plan]) -> str:
     for plan in plans:
         memory = plan.memory
         room = plan.machine.device.memory_bytes
-        verdict = "fits" if plan.fits else f"**{(memory.peak - room) / GIB:.0f} GiB too much**"
+        verdict = "fits" if plan.fits else f"**{_lacks(plan)}**"
         cells = [_gib(memory.parts[name]) for name in names]
         cells += [_gib(memory.activations), _gib(memory.sampler)]
-        cells += [_gib(memory.training), _gib(memory.sampling) if memory.sampler else "–", _gib(room), verdict]
+        cells += [_gib(memory.starting), _gib(memory.training), _gib(memory.sampling) if memory.sampler else "–"]
+        cells += [_gib(room), verdict]
         rows.append([plan.stage, *cells])
-    heads = ["stage", *names, "pass", "sampler", "peak training", "peak sampling", "device", ""]
+    heads = ["stage", *names, "pass", "sampler", "start", "peak training", "peak sampling", "device", ""]
     return _table([f"{heads[0]} (GiB a device)", *heads[1:]], rows)
 
 
@@ -107,7 +115,7 @@ def scale_table() -> str:
         for name, pairs in PAIRS.items():
             plan = plan_grpo(profile, machine)
             plan = dataclasses.replace(plan, steps=-(-pairs // plan.questions))
-            fits = "yes" if plan.fits else f"no: {_gib(plan.memory.peak)} of {_gib(machine.device.memory_bytes)} GiB"
+            fits = "yes" if plan.fits else f"no: {_lacks(plan)}"
             days = _span(plan.days("high"), plan.days(), plan.days("low"))
             dollars = _span(plan.dollars("high"), plan.dollars(), plan.dollars("low"), digits=0)
             if not plan.fits:
@@ -164,6 +172,29 @@ def bottlenecks() -> str:
     return _table(["phase", "the longest in", "what helps"], rows)
 
 
+def _balance() -> str:
+    """Why sampling is the longest phase, in figures of the plans."""
+    middle, device = EFFICIENCIES["middle"], DEVICES["h100"]
+    even = device.flops_per_s * middle.compute / (device.bytes_per_s * middle.bandwidth)
+    (_, few, few_changes), (_, many, many_changes) = MACHINES[-2:]
+    one = plan_grpo(read_profile(SCALED, **few_changes), few)
+    other = plan_grpo(read_profile(SCALED, **many_changes), many)
+    group = read_profile(SCALED).grpo.group_size
+    rows = sorted(plan.questions // plan.machine.devices * group for plan in (one, other))
+    price = (other.seconds() * other.machine.devices) / (one.seconds() * one.machine.devices)
+    data = max(plan.phases["middle"]["data"] / plan.seconds() for plan in (one, other))
+    return f"""Of stage 03, by the middle shares. A decoding pass reads every weight for one token a completion. An H100
+reads and computes equally long at about {even:.0f} completions at a time; the {SCALED} profile has {rows[0]} to
+{rows[1]} of them a device. More devices make that worse: from {few.devices} to {many.devices} a step takes
+{other.seconds() / one.seconds():.2f} times as long for {other.questions / one.questions:g} times the questions, at
+{price:.1f} times the price. So, in this order: as many questions a device as the optimiser bears; several steps a batch
+of completions (`num_iterations`); a few devices for sampling alone (`rollouts: vllm_server`) beside many that train.
+Sampling in process computes in float32 where the weights are (training itself runs under autocast); four bits read less
+but bring every layer back in each pass. Preparing pictures, in the training process and on one core, takes at most
+{data:.1%} of a step. Held-out evaluation in process is why the profiles on several devices set `eval_every: 0`: with
+weights spread over devices each token would gather all of them."""
+
+
 def sections(root: Path) -> list[tuple[str, str]]:
     """Heading and text of every part of the report, but for the introduction.
 
@@ -175,7 +206,7 @@ def sections(root: Path) -> list[tuple[str, str]]:
         profile = read_profile(name)
         made.append((f"Profile `{name}`", profile_table(profile, [plan_sft(profile), plan_grpo(profile)])))
     made.append(("Qwen2.5-VL-7B from one device to 64", f"{_SCALE}\n\n{scale_table()}\n\n{phase_table()}"))
-    made.append(("Where the first bottleneck comes", f"{_BOTTLENECK}\n\n{bottlenecks()}"))
+    made.append(("Where the first bottleneck comes", f"{_balance()}\n\n{bottlenecks()}"))
     made.append(("Measured points", f"{_MEASURED}\n\n{measured_table(root / 'capacity.json')}\n\n{_OTHER_POINTS}"))
     made.append(("What is assumed", _assumed()))
     return made
@@ -227,6 +258,14 @@ def _machine(machine: Machine) -> str:
     return f"{machine.devices} × {machine.name} ({how}, {machine.dollars:g} dollars an hour)"
 
 
+def _lacks(plan: Plan) -> str:
+    """Why a plan does not fit."""
+    memory, room = plan.memory, plan.machine.device.memory_bytes
+    if memory.peak > room:
+        return f"{_gib(memory.peak - room)} GiB too much"
+    return f"vLLM's share is {_gib(memory.sampler_least - memory.sampler)} GiB too small"
+
+
 def _gib(value: float) -> str:
     return "0" if not value else f"{value / GIB:.1f}"
 
@@ -253,20 +292,13 @@ stage 01 is another model's cost; its own report counts it.
 Columns: *weights*, *gradients*, *optimiser* (AdamW, with the float32 weights where others compute), *reference* (the KL
 term's frozen copy), *gathered* (layers of other devices, buckets, a layer brought back from four bits), *pass* (the
 most that scoring makes, forward and backward), *sampler* (vLLM's share, or keys and values in process; put to sleep
-while training). In brackets: from the best to the worst share of what the device can do. One petaflop is 1e15
+while training), *start* (what lies whole on the device before it is shared out). Stage 02's pass is simulated by the
+scoring pass of stage 03 with one completion a prompt; its own trainer is TRL's, whose tiles of logits are of the same
+order. In brackets: from the best to the worst share of what the device can do. One petaflop is 1e15
 operations.
 """
 _SCALE = """Stage 03 of `qwen2.5-vl-7b`, each pair asked about once. With 64 devices a step takes 64 questions, one a
 device, where the profile takes 32: more devices than questions have nothing to do."""
-_BOTTLENECK = """Of stage 03, by the middle shares. Sampling comes first everywhere: a decoding pass reads every
-weight for one token a completion. An H100 reads and computes equally long at about 170 completions at a time; with
-one to four questions a device it has 8 to 32. More devices make that worse: from 8 to 64 a step takes three quarters
-of the time for twice the questions, at six times the price. So, in this order: as many questions a device as the
-optimiser bears; several steps a batch of completions (`num_iterations`); a few devices for sampling alone (`rollouts:
-vllm_server`) beside many that train. Sampling in process computes in float32 where the weights are (training itself
-runs under autocast); four bits read less but bring every layer back in each pass. Preparing pictures, in the training
-process and on one core, is a hundredth of a step. Held-out evaluation in process is why the profiles on several
-devices set `eval_every: 0`: with weights spread over devices each token would gather all of them."""
 _MEASURED = """A random Qwen2.5-VL of 44 M parameters on a CPU, two prompts of 996 tokens with six pictures, eight
 completions of 200 tokens each (`python -m geor1.capacity.measure`). Memory: highest resident set above weights and
 gradients; arithmetic: PyTorch's operator counter."""

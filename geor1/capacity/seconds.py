@@ -16,6 +16,7 @@ PHASES = (
     "data",
     "rollout",
     "reference",
+    "correction",
     "forward",
     "backward",
     "optimiser",
@@ -28,6 +29,7 @@ REMEDIES = {
     "data": "encode in worker processes; keep patches cached (image_cache_mb), or features (feature_store)",
     "rollout": "more rows a device while decoding (each pass reads all weights), shorter completions, vLLM",
     "reference": "adapters with the base as reference, or beta: 0",
+    "correction": "vllm_correction: none, if its weights stay near 1",
     "forward": "freeze the vision tower and store its features; fewer, smaller pictures",
     "backward": "no gradient_checkpointing where memory allows; adapters; a frozen vision tower",
     "optimiser": "more devices that share it; adapters",
@@ -53,6 +55,8 @@ class StepShape:
         decode_steps: Tokens of the longest completion.
         mean_tokens: Of a completion.
         vllm: Whether vLLM samples (else the model in process).
+        served: Whether it does so on other machines.
+        corrected: Whether its completions are scored once more before the step, to be weighted.
         checkpointing: Whether layers are computed again.
         held_out_passes: Decoding passes of held-out questions a step, on average.
         save_bytes: Written a step, on average, by all devices together.
@@ -68,6 +72,8 @@ class StepShape:
     decode_steps: int
     mean_tokens: float
     vllm: bool
+    served: bool
+    corrected: bool
     checkpointing: bool
     held_out_passes: float
     save_bytes: float
@@ -141,6 +147,7 @@ def flops(cost: CostModel, numbers: Counts, shape: StepShape, holding: Holding) 
     return {
         "rollout": sampled if shape.rows else 0.0,
         "reference": done["forward"] if holding.reference else 0.0,
+        "correction": done["forward"] if shape.corrected else 0.0,
         **done,
     }
 
@@ -172,7 +179,7 @@ def seconds(
     speed = device.flops_per_s * share.compute
     spent = dict.fromkeys(PHASES, 0.0)
     spent["data"] = shape.megapixels * PREPARE_S_PER_MEGAPIXEL
-    for name in ("reference", "forward", "backward"):
+    for name in ("reference", "correction", "forward", "backward"):
         spent[name] = done[name] / speed
     one = decoding_pass(cost, numbers, shape, holding, device, share)
     prefill = (done["rollout"] - cost.completions(shape.work)) / speed if shape.rows else 0.0
@@ -183,13 +190,15 @@ def seconds(
     owned = train / (1 if holding.sharing in ("", "ddp") else holding.devices)
     spent["optimiser"] = 28 * owned / (device.bytes_per_s * share.bandwidth)  # read w, g, m, v; write w, m, v: float32
     link = (device.link_bytes_per_s if holding.devices <= machine else device.network_bytes_per_s) * share.link
-    messages = message_bytes(numbers, holding, shape.passes) / link
+    messages = message_bytes(numbers, holding, shape.passes, corrected=shape.corrected) / link
     # Collectives run beside computation; half of that is taken to hide them.
-    hidden = 0.5 * (spent["forward"] + spent["backward"] + spent["reference"])
+    hidden = 0.5 * sum(spent[name] for name in ("forward", "backward", "reference", "correction"))
     spent["messages"] = max(0.0, messages - hidden)
     if shape.vllm and shape.rows:
-        spent["weight_sync"] = 4 * numbers.total / link if holding.devices > 1 else 0.0
-        spent["weight_sync"] += 2 * 2 * numbers.total / (device.bytes_per_s * share.bandwidth)
+        sent = sync_bytes(numbers, holding)
+        spent["weight_sync"] = sent / link + 2 * 2 * numbers.total / (device.bytes_per_s * share.bandwidth)
+        if shape.served:
+            spent["weight_sync"] += 4 * numbers.total / (device.network_bytes_per_s * share.link)
     spent["saving"] = shape.save_bytes / DISK_BYTES_PER_S
     return spent
 
@@ -212,18 +221,35 @@ def decoding_pass(
     return max(memory, arithmetic, launch)
 
 
-def message_bytes(numbers: Counts, holding: Holding, passes: int) -> float:
+def sync_bytes(numbers: Counts, holding: Holding) -> float:
+    """Bytes that a device receives to have the whole weights for vLLM: float32 shards of FSDP, bfloat16 ones of ZeRO-3.
+
+    Args:
+        numbers: Of the model.
+        holding: How it is held; where each device has all, nothing is sent.
+    """
+    size = {"fsdp2": 4, "deepspeed_zero3": 2}.get(holding.sharing, 0)
+    return size * numbers.total * (holding.devices - 1) / holding.devices
+
+
+def message_bytes(numbers: Counts, holding: Holding, passes: int, *, corrected: bool = False) -> float:
     """Bytes that a device sends in a step.
 
     FSDP and ZeRO-3 gather all weights in bfloat16 for each forward and each backward pass, and reduce gradients once a
     pass; DDP reduces float32 gradients once a step (twice their size, as a ring does), ZeRO-2 bfloat16 ones, and
     gathers the new weights.
+
+    Args:
+        numbers: Of the model.
+        holding: How it is held.
+        passes: Forward passes that the step is cut into.
+        corrected: Whether there is one more of each, to weight vLLM's completions.
     """
     train = trained(numbers, holding)
     whole = 2 * numbers.total
     factor = (holding.devices - 1) / holding.devices
     if holding.sharing in ("fsdp2", "deepspeed_zero3"):
-        gathers = passes * (2 + (1 if holding.reference else 0))
+        gathers = passes * (2 + holding.reference + corrected)
         return factor * (gathers * whole + passes * 2 * train)
     if holding.sharing == "deepspeed_zero2":
         return factor * (2 * train + 2 * train)

@@ -15,6 +15,7 @@ ORDERS = ("random", "easy_to_hard", "far_to_near")
 PROBES = ("cuda", "always", "never")
 SCHEDULES = ("constant", "linear")
 QUANTIZATIONS = ("", "nf4")
+VLLM_CORRECTIONS = ("none", "token_truncate", "token_mask", "sequence_truncate", "sequence_mask")
 _CHOICES = {
     "loss_type": LOSS_TYPES,
     "importance_sampling_level": LEVELS,
@@ -25,6 +26,7 @@ _CHOICES = {
     "memory_probe": PROBES,
     "reward_preset": PRESETS,
     "quantize": QUANTIZATIONS,
+    "vllm_correction": VLLM_CORRECTIONS,
 }
 _AT_LEAST = {
     0: "prompts_per_pass max_questions warmup_steps weight_decay beta epsilon_high eval_every resample_rounds "
@@ -103,6 +105,11 @@ class GrpoConfig:
         vllm_tensor_parallel: GPUs that one vLLM beside training runs on.
         vllm_max_tokens: Longest prompt and completion that vLLM makes room for, in tokens; 0 takes the model's limit.
         vllm_sleep: Let vLLM give its memory back while the model trains.
+        vllm_correction: How completions are weighted where vLLM's probabilities are not the trainer's own (importance
+            sampling), which takes one more scoring pass a step: ratios of a ``token`` or a whole ``sequence``, cut at
+            ``vllm_correction_max`` (``_truncate``) or left out beyond it (``_mask``); ``none`` takes them for equal.
+            Names and default are TRL's. Without vLLM there is nothing to correct.
+        vllm_correction_max: Largest such ratio.
         feature_store: Folder that keeps what a frozen vision tower makes of images, for later epochs and runs; empty
             for none. Within a step they are never made twice.
         feature_store_gb: Cap of that folder, GiB.
@@ -164,6 +171,8 @@ class GrpoConfig:
     vllm_tensor_parallel: int = 1
     vllm_max_tokens: int = 0
     vllm_sleep: bool = False
+    vllm_correction: str = "sequence_mask"
+    vllm_correction_max: float = 3.0
     feature_store: str = ""
     feature_store_gb: int = 16
     gradient_checkpointing: bool = False
@@ -185,6 +194,10 @@ class GrpoConfig:
             raise ConfigError(f"top_entropy_quantile: expected above 0, at most 1, got {self.top_entropy_quantile}")
         if not 0 < self.vllm_gpu_memory <= 1:
             raise ConfigError(f"vllm_gpu_memory: expected above 0, at most 1, got {self.vllm_gpu_memory}")
+        if self.vllm_correction_max <= 1:
+            raise ConfigError(f"vllm_correction_max: expected more than 1, got {self.vllm_correction_max}")
+        if self.loss_type == "vespo" and self.corrects and self.vllm_correction.startswith("sequence"):
+            raise ConfigError(f"vllm_correction: loss_type='vespo' takes token ratios, got {self.vllm_correction!r}")
         if (self.rollouts == "vllm_server") != bool(self.vllm_server_url):
             raise ConfigError("vllm_server_url: expected with rollouts='vllm_server', and only there")
         for name, known in _CHOICES.items():
@@ -209,6 +222,11 @@ class GrpoConfig:
                 f"save_steps: expected a multiple of num_iterations={self.num_iterations}, got {self.save_steps}; "
                 "only there does no unfinished batch of completions get lost"
             )
+
+    @property
+    def corrects(self) -> bool:
+        """Whether completions are weighted by the trainer's own probabilities over vLLM's."""
+        return self.rollouts != "in_process" and self.vllm_correction != "none"
 
     @property
     def weights(self) -> RewardWeights:

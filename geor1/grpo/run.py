@@ -62,7 +62,10 @@ def run_grpo(config: GrpoConfig, data: Path, checkpoint: Path, run_dir: Path) ->
     needed = math.ceil(config.steps / config.num_iterations) * config.prompts_per_step
     consumed = [questions[place] for place in consumption_order(questions, needed, config.order, config.seed)]
     state = training.process_state()
-    model, processor = load_for_training(checkpoint, state.device, config.quantize), load_processor(checkpoint)
+    # Weights that are to be shared out go to the device in parts, unless the whole model answers questions before.
+    whole = bool(config.eval_every) or not training.launched_to_share()
+    model = load_for_training(checkpoint, state.device, config.quantize, move=whole)
+    processor = load_processor(checkpoint)
     freeze(model, vision=config.freeze_vision, pattern=config.freeze)
     encoder = PromptEncoder(processor, limit_bytes=config.image_cache_mb << 20)
     held_out = None
@@ -246,6 +249,9 @@ def trl_settings(config: GrpoConfig, run_dir: Path, reward_weights: list[float])
         vllm_tensor_parallel_size=config.vllm_tensor_parallel,
         vllm_max_model_length=config.vllm_max_tokens or None,
         vllm_enable_sleep_mode=config.vllm_sleep,
+        vllm_importance_sampling_correction=config.corrects,
+        vllm_importance_sampling_mode=config.vllm_correction if config.corrects else "sequence_mask",
+        vllm_importance_sampling_clip_max=config.vllm_correction_max,
     )
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime
 import json
+import os
 import shutil
 import tempfile
 import time
@@ -196,6 +197,11 @@ def spreads_weights(trainer: Any) -> bool:
     """
     stage = trainer.accelerator.state.deepspeed_plugin.zero_stage if trainer.is_deepspeed_enabled else 0
     return trainer.is_fsdp_enabled or stage == 3
+
+
+def launched_to_share() -> bool:
+    """Whether accelerate was launched so that processes share the model's state out (FSDP, ZeRO); no trainer needed."""
+    return any(os.environ.get(f"ACCELERATE_USE_{how}", "").lower() == "true" for how in ("FSDP", "DEEPSPEED"))
 
 
 def refuse_spread_adapters(trainer: Any) -> None:

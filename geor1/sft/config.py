@@ -34,8 +34,7 @@ class SftConfig:
             weights.
         freeze_vision: Keep the vision transformer as it is (adapters never touch it).
         gradient_checkpointing: Compute layers again in the backward pass instead of keeping what they made. Logits
-        never
-            exist whole in any case: TRL makes them in tiles of tokens by vocabulary, forward and backward.
+            never exist whole: TRL makes them in tiles of tokens by vocabulary, forward and backward.
         answer_letter_loss: Whether the option letter of a pairing chain is learnt. False leaves its tokens out of the
             loss, so that the scaffold teaches the form of an answer and nothing about letters.
         seed: Seed of order and adapters.

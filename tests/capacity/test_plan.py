@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -10,13 +11,13 @@ import pytest
 import yaml
 
 from geor1.capacity import departures, report
-from geor1.capacity.hardware import GIB
-from geor1.capacity.memory import Holding, counts
+from geor1.capacity.hardware import CONTEXT_BYTES, GIB
+from geor1.capacity.memory import Holding, at_start, counts, host_bytes, vllm_least
 from geor1.capacity.plan import Plan, evaluation_hours, plan_grpo, plan_sft
 from geor1.capacity.profile import Machine, Profile, read_profile
-from geor1.capacity.seconds import PHASES, REMEDIES, message_bytes
+from geor1.capacity.seconds import PHASES, REMEDIES, message_bytes, sync_bytes
 from geor1.models.architectures import count_parameters, published_config, without_memory
-from geor1.runs import ConfigError
+from geor1.runs import STAGES, ConfigError
 from geor1.runs.profiles import about_profile, notebooks_dir, profile_names
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -73,6 +74,36 @@ def test_questions_that_cannot_be_shared_out_are_refused() -> None:
         read_profile("miniature")
 
 
+def test_start_and_host_by_hand() -> None:
+    numbers = counts(read_profile("paper").architecture)
+    total = 8_292_166_656
+    shared = {"devices": 8, "lora_rank": 0, "quantized": False, "freeze_vision": False}
+    paper = Holding(sharing="deepspeed_zero3", reference=True, **shared)
+    plain = Holding(sharing="fsdp2", reference=False, **shared)
+    assert at_start(numbers, paper, moved=False) == 2 * total and at_start(numbers, paper, moved=True) == 4 * total
+    assert at_start(numbers, plain, moved=False) == 0
+    assert host_bytes(numbers, paper, 8) == 8 * 2 * 4 * total and host_bytes(numbers, plain, 4) == 4 * 4 * total
+    alone = Holding(sharing="", devices=1, lora_rank=16, quantized=True, freeze_vision=True, reference=False)
+    assert at_start(numbers, alone, moved=True) == 0 and host_bytes(numbers, alone, 8) == 4 * total, "to merge adapters"
+    asked = plan_grpo(read_profile("qwen2.5-vl-7b", eval_every=100)).memory
+    assert asked.starting == 4 * total + asked.sampler + CONTEXT_BYTES
+    assert sync_bytes(numbers, plain) == 7 / 8 * 4 * total and sync_bytes(numbers, paper) == 7 / 8 * 2 * total
+    assert vllm_least(numbers, 0, 4) == 2 * total / 4
+
+
+def test_a_share_too_small_for_vllm_is_called_that() -> None:
+    (row,) = report.memory_table([plan_grpo(read_profile("paper", vllm_gpu_memory=0.1))]).splitlines()[2:]
+    assert re.search(r"\*\*vLLM's share is \d+\.\d GiB too small\*\*", row)
+    alone = plan_grpo(read_profile("qwen2.5-vl-7b"), Machine(name="h100", devices=1, sharing=""))
+    assert re.search(r"\*\*\d+\.\d GiB too much\*\*", report.memory_table([alone]))
+
+
+def test_correcting_vllm_takes_a_scoring_pass() -> None:
+    with_it, without = (plan_grpo(read_profile("qwen2.5-vl-7b", vllm_correction=how)) for how in ("token_mask", "none"))
+    assert with_it.phases["middle"]["correction"] == with_it.phases["middle"]["forward"] > 0
+    assert without.phases["middle"]["correction"] == 0 == plan_grpo(read_profile("paper")).phases["low"]["correction"]
+
+
 def test_messages_by_hand() -> None:
     numbers = counts(read_profile("paper").architecture)
     total = numbers.total
@@ -92,8 +123,11 @@ def test_the_paper_s_profile_is_what_its_table_says() -> None:
             assert departures.ours(setting) == setting.theirs, setting.name
         elif setting.kind == departures.DEPARTS:
             assert departures.ours(setting) != setting.theirs, setting.name
-    written = yaml.safe_load((notebooks_dir() / "profiles" / "paper.yaml").read_text())["03_grpo"]
-    assert set(written) == {setting.name for setting in departures.SETTINGS if setting.stage == "03_grpo"}
+    written = yaml.safe_load((notebooks_dir() / "profiles" / "paper.yaml").read_text())
+    named = {(stage, name) for stage in ("launch", *STAGES[:3]) for name in written[stage]}
+    listed = {(setting.stage, setting.name) for setting in departures.SETTINGS}
+    assert named | {("launch", "report_to")} == listed | set(departures.OURS_ONLY), "a parameter in neither list"
+    assert not listed & set(departures.OURS_ONLY) and len(listed) == len(departures.SETTINGS)
     assert departures.table() in (PAPERS / departures.PLACE).read_text(encoding="utf-8")
 
 

@@ -22,6 +22,7 @@ from geor1.grpo.guard import SampleError
 from geor1.grpo.run import trl_settings
 from geor1.models.encoding import PromptEncoder
 from geor1.models.loading import load_model, load_processor
+from geor1.runs import ConfigError
 
 BAD = "train-002"  # the sample that each fault is put into
 
@@ -244,6 +245,25 @@ def test_settings_that_would_be_ignored_are_refused(world: Path, name: str, valu
             train_dataset=to_dataset(load_questions(world / "data", "train"), world / "data"),
             processing_class=load_processor(world / "base"),
         )
+
+
+def test_vllm_s_correction_is_trl_s_by_name(tmp_path: Path) -> None:
+    small = {"prompts_per_step": 2, "group_size": 2, "rollouts": "vllm_server", "vllm_server_url": "http://node7:8000"}
+    usual = trl_settings(GrpoConfig(**small), tmp_path, [1.0])
+    assert usual.vllm_importance_sampling_correction and usual.vllm_importance_sampling_mode == "sequence_mask"
+    cut = trl_settings(GrpoConfig(**small, vllm_correction="token_truncate", vllm_correction_max=2.0), tmp_path, [1.0])
+    assert (cut.vllm_importance_sampling_mode, cut.vllm_importance_sampling_clip_max) == ("token_truncate", 2.0)
+    assert not trl_settings(
+        GrpoConfig(**small, vllm_correction="none"), tmp_path, [1.0]
+    ).vllm_importance_sampling_correction
+    assert not GrpoConfig().corrects, "in process the model that samples is the one that is trained"
+    for changes, message in (
+        ({"vllm_correction": "sequence"}, "vllm_correction: expected one of"),
+        ({"vllm_correction_max": 1.0}, "vllm_correction_max: expected more than 1, got 1.0"),
+        ({"loss_type": "vespo"}, "loss_type='vespo' takes token ratios, got 'sequence_mask'"),
+    ):
+        with pytest.raises(ConfigError, match=message):
+            GrpoConfig(**{**small, **changes})
 
 
 def test_an_unknown_probe_is_refused(world: Path) -> None:
