@@ -7,7 +7,7 @@ VENV := .venv
 PY := $(VENV)/bin/python
 INSTALL := $(PY) -m pip install --disable-pip-version-check --quiet -c constraints.txt
 PROFILE ?= miniature
-SEED ?= 0
+SEED ?=
 SEEDS ?= 0 1 2
 TESTS ?= tests geor1
 
@@ -23,7 +23,7 @@ help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | awk -F'\t' '{printf "  make %-11s %s\n", $$1, $$2}'
 
 demo: $(VENV)/.installed  ## all five notebooks on the miniature profile (11 minutes on two cores), then the scores
-	$(PY) -m geor1 demo --profile $(PROFILE) --seed $(SEED)
+	$(PY) -m geor1 demo --profile $(PROFILE) $(if $(SEED),--seed $(SEED))
 
 test: $(VENV)/.installed-dev  ## the tests (TESTS=tests/test_runs.py for some of them)
 	$(PY) -m pytest $(TESTS)

@@ -33,6 +33,7 @@ from geor1.runs.profiles import (
     default_runs_dir,
     load_profile,
     notebooks_dir,
+    own_seed,
     profile_names,
 )
 from geor1.runs.scores import Row, aggregate, format_table, read_paired, read_table, write_results
@@ -78,8 +79,9 @@ def run_notebook(options: argparse.Namespace) -> None:
 
 def demo(options: argparse.Namespace) -> None:
     """``geor1 demo``: all five notebooks at one seed, then the score table and where to look."""
-    done = _run_all(options, options.seed)
-    print(f"\nscores (profile {options.profile}, seed {options.seed})\n")
+    seed = own_seed(options.profile) if options.seed is None else options.seed
+    done = _run_all(options, seed)
+    print(f"\nscores (profile {options.profile}, seed {seed})\n")
     print(format_table(read_table(done["04_evaluation"].run_dir)))
     print(f"\nnotebooks: {sum(run.wall_s for run in done.values()) / 60:.1f} minutes in all")
     print(f"map: {done['05_map_visualisation'].run_dir / 'map.html'}")
@@ -252,7 +254,10 @@ def _stop(number: int, _: Any) -> None:
 def _set_launch(options: argparse.Namespace) -> None:
     """Hand ``--launch`` to the notebooks' kernels, after a look at it together with the profile's section."""
     if getattr(options, "launch", None):
-        os.environ[LAUNCH_VARIABLE] = as_words(parse_launch(options.launch))
+        given = parse_launch(options.launch)
+        if given.get("accelerate_config"):  # relative to where the command is given, not to the notebooks
+            given["accelerate_config"] = str(Path(given["accelerate_config"]).resolve())
+        os.environ[LAUNCH_VARIABLE] = as_words(given)
         launch_config(options.profile)
 
 
@@ -294,7 +299,8 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("notebook", help="name or number, e.g. 03_grpo or 03")
     text = "a parameter of the notebook, or any field of its stage's config"
     run.add_argument("-p", dest="parameters", action="append", default=[], metavar="name=value", help=text)
-    add("demo", demo, "execute all five notebooks, print the scores").add_argument("--seed", type=int, default=0)
+    shown = add("demo", demo, "execute all five notebooks, print the scores")
+    shown.add_argument("--seed", type=int, help="seed of every stage (default: the profile's own)")
     several = add("reproduce", reproduce, "the demo at several seeds, with mean and spread")
     several.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     several.add_argument(

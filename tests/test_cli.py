@@ -12,9 +12,10 @@ from pathlib import Path
 import pytest
 
 from geor1.cli import main
-from geor1.runs import ConfigError, load_profile
+from geor1.runs import STAGES, ConfigError, load_profile
 from geor1.runs.launch import hidden_parameters, notebook_parameters, parse_given, quiet_environment
 from geor1.runs.notebook import declared_parameters
+from geor1.runs.processes import LAUNCH_VARIABLE, launch_config
 from geor1.runs.profiles import about_profile, launch_section
 from geor1.runs.scores import aggregate, format_table
 
@@ -97,6 +98,30 @@ def test_a_profile_stands_on_another(toy_notebooks: Path, capsys: pytest.Capture
     (profiles / "full.yaml").write_text("about: {extends: ful}\n")
     with pytest.raises(ConfigError, match=r"^full.yaml: extends: no profile 'ful'; did you mean 'full'"):
         load_profile("mine")
+
+
+def test_the_demo_has_the_profile_s_seed_unless_told(toy_notebooks: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+
+    def run_all(options: object, seed: int) -> None:
+        asked.append(seed)
+        raise ConfigError("enough")
+
+    monkeypatch.setattr("geor1.cli._run_all", run_all)
+    path = toy_notebooks / "profiles" / "full.yaml"
+    path.write_text("".join(f"{stage}: {{steps: 30, rate: 0.125, seed: 42}}\n" for stage in STAGES))
+    for words in (["--profile", "full"], ["--profile", "full", "--seed", "3"], []):
+        assert main(["demo", *words]) == 2
+    assert asked == [42, 3, 0]
+
+
+def test_an_accelerate_file_is_looked_for_where_the_command_is_given(
+    toy_notebooks: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv(LAUNCH_VARIABLE, "")
+    assert main(["run", "09", "--launch", "processes=2", "accelerate_config=mine.yaml"]) == 2
+    assert launch_config("full").accelerate_config == str(tmp_path / "mine.yaml")
 
 
 def test_a_description_is_not_inherited(toy_notebooks: Path) -> None:

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from transformers import TrainerCallback
 
 from geor1.models.tracking import NoTracker, open_tracker, require_tracker
-from geor1.models.uploads import fetch_latest, upload_checkpoint
+from geor1.models.uploads import CheckpointCopies, fetch_latest
 from geor1.runs import ConfigError, Progress, RunStoppedError, append_metrics, atomic_write_text, truncate_metrics
 from geor1.runs.keys import TRAINER_FOLDER
 from geor1.runs.processes import read_launch
@@ -242,6 +242,8 @@ class RunFolderCallback(TrainerCallback):
     def __init__(self, run_dir: Path, description: str, steps: int) -> None:
         self._run_dir = run_dir
         self._launch = read_launch(run_dir)
+        url = self._launch.checkpoint_url
+        self._copies = CheckpointCopies(url, run_dir) if url else None
         self._tracker = NoTracker()
         self._why_stopped = ""
         self._progress: Progress | None = None
@@ -304,8 +306,8 @@ class RunFolderCallback(TrainerCallback):
             return
         folder = Path(args.output_dir) / f"checkpoint-{state.global_step}"
         atomic_write_text(folder / COMPLETE_MARK, f"{state.global_step}\n")
-        if self._launch.checkpoint_url:
-            upload_checkpoint(folder, self._launch.checkpoint_url, self._run_dir)
+        if self._copies is not None:
+            self._copies.start(folder)
 
     def on_train_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
@@ -318,6 +320,8 @@ class RunFolderCallback(TrainerCallback):
         if self._progress is not None:
             self._progress.close()
         self._tracker.close()
+        if self._copies is not None:
+            self._copies.wait()
         if self._why_stopped:
             raise RunStoppedError(
                 f"stopped by {self._why_stopped} after step {state.global_step} of {state.max_steps}; a checkpoint is "

@@ -11,6 +11,8 @@ import json
 import logging
 import re
 import shutil
+import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -34,13 +36,54 @@ class UploadError(OSError):
     """A checkpoint could not be copied, or the copy is not what was sent."""
 
 
-def upload_checkpoint(checkpoint: Path, url: str, run_dir: Path) -> dict[str, Any]:
+class CheckpointCopies:
+    """Copies checkpoints while training goes on, one at a time.
+
+    A copy ends before the next begins, and the trainer keeps two checkpoints, so none is removed under its copy.
+
+    Args:
+        url: As in :func:`upload_checkpoint`.
+        run_dir: The run folder.
+    """
+
+    def __init__(self, url: str, run_dir: Path) -> None:
+        self._url, self._run_dir = url, run_dir
+        self._thread: threading.Thread | None = None
+
+    def start(self, checkpoint: Path) -> None:
+        """Begin to copy a complete checkpoint, after the one before is through.
+
+        Args:
+            checkpoint: ``trainer/checkpoint-N`` of the run folder.
+        """
+        self.wait()
+        # The trainer goes on writing these; what belongs to the checkpoint is what they hold now.
+        sides = tempfile.TemporaryDirectory(prefix=".copying-", dir=checkpoint.parent)
+        for name in SIDE_FILES:
+            if (self._run_dir / name).is_file():
+                shutil.copy2(self._run_dir / name, Path(sides.name) / name)
+        self._thread = threading.Thread(target=self._copy, args=(checkpoint, sides), name="geor1-copy")
+        self._thread.start()
+
+    def wait(self) -> None:
+        """Wait for the copy that is under way, if there is one."""
+        if self._thread is not None:
+            self._thread.join()
+            self._thread = None
+
+    def _copy(self, checkpoint: Path, sides: tempfile.TemporaryDirectory[str]) -> None:
+        with sides:
+            upload_checkpoint(checkpoint, self._url, self._run_dir, sides=Path(sides.name))
+
+
+def upload_checkpoint(checkpoint: Path, url: str, run_dir: Path, *, sides: Path | None = None) -> dict[str, Any]:
     """Copy a complete trainer checkpoint, drop the copies before the last two, and note it in ``uploads.jsonl``.
 
     Args:
         checkpoint: ``trainer/checkpoint-N`` of the run folder.
         url: Address that holds a folder a stage and key.
         run_dir: The run folder.
+        sides: Folder that holds the figures up to the checkpoint; None for the run folder.
 
     Returns:
         The note: ``url``, ``files``, ``bytes``, ``sha256`` (of the index), or ``error`` where it failed three times;
@@ -49,7 +92,7 @@ def upload_checkpoint(checkpoint: Path, url: str, run_dir: Path) -> dict[str, An
     place = f"{remote_folder(url, run_dir)}/{checkpoint.name}"
     for attempt in range(1, _TRIES + 1):
         try:
-            note = {"checkpoint": checkpoint.name, **copy_folder(_sources(checkpoint, run_dir), place)}
+            note = {"checkpoint": checkpoint.name, **copy_folder(_sources(checkpoint, sides or run_dir), place)}
             _drop_old(remote_folder(url, run_dir))
             break
         except Exception as error:  # each store has exceptions of its own
@@ -98,6 +141,8 @@ def copy_folder(files: dict[str, Path], place: str) -> dict[str, Any]:
 def fetch_latest(url: str, run_dir: Path, trainer_dir: Path) -> Path | None:
     """Fetch the last whole copy of this run's checkpoints, where there is one, with the figures up to it.
 
+    A copy that is not what its index says is named and left out for the one before.
+
     Args:
         url: As in :func:`upload_checkpoint`.
         run_dir: The run folder, without a checkpoint of its own.
@@ -107,15 +152,25 @@ def fetch_latest(url: str, run_dir: Path, trainer_dir: Path) -> Path | None:
         The checkpoint's folder, or None if no copy is there.
 
     Raises:
-        UploadError: A file of the copy is not what its index says.
+        UploadError: There are copies, and none is what its index says.
     """
     import fsspec
 
     store, root = fsspec.core.url_to_fs(remote_folder(url, run_dir))
     whole = [folder for folder in _copies(store, root) if store.exists(f"{folder}/{INDEX}")]
-    if not whole:
-        return None
-    folder = whole[-1]
+    damaged = []
+    for folder in reversed(whole):
+        try:
+            return _fetch(store, folder, run_dir, trainer_dir)
+        except (UploadError, FileNotFoundError, ValueError) as error:
+            damaged.append(f"{folder}: {error}")
+            logging.getLogger("geor1").warning("left out: %s", damaged[-1])
+    if damaged:
+        raise UploadError(f"no copy can be used; remove them, or clear checkpoint_url to start afresh: {damaged}")
+    return None
+
+
+def _fetch(store: Any, folder: str, run_dir: Path, trainer_dir: Path) -> Path:
     name = folder.rpartition("/")[2]
     partial = trainer_dir / f"fetching-{name}"
     shutil.rmtree(partial, ignore_errors=True)
@@ -124,7 +179,8 @@ def fetch_latest(url: str, run_dir: Path, trainer_dir: Path) -> Path | None:
         target.parent.mkdir(parents=True, exist_ok=True)
         store.get_file(f"{folder}/{part}", str(target))
         if target.stat().st_size != entry["bytes"] or sha256_of_file(target) != entry["sha256"]:
-            raise UploadError(f"{folder}/{part}: not what was copied there; remove this copy, or clear checkpoint_url")
+            shutil.rmtree(partial)
+            raise UploadError(f"{part}: not what was copied there")
     for side in (partial / SIDE_FOLDER).glob("*"):
         side.replace(run_dir / side.name)
     shutil.rmtree(partial / SIDE_FOLDER, ignore_errors=True)
@@ -137,9 +193,9 @@ def remote_folder(url: str, run_dir: Path) -> str:
     return "/".join([url.rstrip("/"), *run_dir.resolve().parts[-2:]])
 
 
-def _sources(checkpoint: Path, run_dir: Path) -> dict[str, Path]:
+def _sources(checkpoint: Path, figures: Path) -> dict[str, Path]:
     files = {path.relative_to(checkpoint).as_posix(): path for path in checkpoint.rglob("*") if path.is_file()}
-    sides = {f"{SIDE_FOLDER}/{name}": run_dir / name for name in SIDE_FILES if (run_dir / name).is_file()}
+    sides = {f"{SIDE_FOLDER}/{name}": figures / name for name in SIDE_FILES if (figures / name).is_file()}
     return {**files, **sides}
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from geor1.runs.errors import ManifestError
 from geor1.runs.manifest import read_manifest
+from geor1.runs.profiles import notebooks_dir
 from geor1.runs.scores import read_table
 
 SMALL_BASE = "the 2-million-parameter base that geor1 ships (rendered pictures, two dozen words; a demonstration)"
@@ -62,9 +63,14 @@ def base_of(run_dir: Path, manifest: Mapping[str, Any]) -> tuple[str, str]:
     name = manifest["parameters"]["base_model"]
     if not name:
         return SMALL_BASE, ""
-    if Path(name).is_absolute() or name.count("/") != 1:
+    if name.startswith((".", "~", "/")) or name.count("/") != 1 or _is_here(name):
         return f"a local folder, {Path(name).name}", ""
     return name, name
+
+
+def _is_here(name: str) -> bool:
+    """Whether a name like a hub's is a folder: relative to where a script, or a notebook, would look."""
+    return any((place / name).is_dir() for place in (Path.cwd(), notebooks_dir()))
 
 
 def scored_by(run_dir: Path, manifest: Mapping[str, Any]) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
@@ -85,7 +91,8 @@ def _provenance(manifest: Mapping[str, Any]) -> list[str]:
     commit = f"{git['sha']}{' with edits' if git['dirty'] else ''}" if git["sha"] else "unknown"
     machine = ", ".join(hardware["gpus"]) or f"{hardware['cores']} CPU cores ({hardware['processor']})"
     launch = manifest.get("launch") or {}
-    processes = f", {launch['processes']} processes ({launch['launcher'] or 'ddp'})" if launch.get("processes") else ""
+    how = launch.get("launcher") or ("a file for accelerate" if launch.get("accelerate_config") else "ddp")
+    processes = f", {launch['processes']} processes ({how})" if launch.get("processes") else ""
     data = manifest["inputs"].get("data") or {}
     packages = ", ".join(f"{name} {manifest['packages'][name]}" for name in ("torch", "transformers", "trl", "peft")
                          if name in manifest["packages"])  # fmt: skip

@@ -103,6 +103,24 @@ def load_profile(name: str) -> dict[str, dict[str, Any]]:
     return {stage: {**(document.get(stage) or {}), **changed.get(stage, {})} for stage in STAGES}
 
 
+def own_seed(profile: str, last: str = "04_evaluation") -> int:
+    """Return the seed that a profile gives its stages; 0, as in every config, where it names none.
+
+    Args:
+        profile: Profile name.
+        last: Last of the stages that count.
+
+    Raises:
+        ConfigError: They have different ones.
+    """
+    sections = load_profile(profile)
+    stages = [stage for stage in STAGES[: STAGES.index(last) + 1] if stage != STAGES[-1]]  # 05 draws nothing
+    seeds = {stage: sections[stage].get("seed", 0) for stage in stages}
+    if len(set(seeds.values())) > 1:
+        raise ConfigError(f"profile {profile}: expected one seed for all stages, got {seeds}; give --seed or --seeds")
+    return int(seeds[STAGES[0]])
+
+
 @contextlib.contextmanager
 def overridden(profile: str, values: Mapping[str, Mapping[str, Any]]) -> Iterator[None]:
     """Change values of a profile meanwhile, here and in every process started meanwhile: what a sweep does.

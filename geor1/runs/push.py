@@ -7,6 +7,7 @@ and 03 become models.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -29,6 +30,8 @@ _DATA_STEMS = ("questions_train", "questions_test", "questions_real", "pairs", "
                "authors_train")  # fmt: skip
 _DATA_FILES = ("README.md", *(f"{stem}.jsonl" for stem in _DATA_STEMS))
 _PRIVATE = ("feature_store", "accelerate_config", "main_process_ip")
+_LINKED_BYTES = 16 << 20  # a copy of what is smaller costs nothing, and may be edited without touching the run
+_PATH = re.compile(r"(?<![\w.:/~-])(?:~|/[\w.+-]+)(?:/[\w.+-]+)+/?")
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^\s'\"<>()]*")
 
 
@@ -85,7 +88,6 @@ def prepare(run_dir: Path, repo_id: str, licence: str, folder: Path | None = Non
         write_json(folder / "report.json", public(json.loads((run_dir / "report.json").read_text(encoding="utf-8"))))
     if (run_dir / "metrics.jsonl").exists():
         shutil.copy2(run_dir / "metrics.jsonl", training / "metrics.jsonl")
-    (folder / "README.md").unlink(missing_ok=True)  # a link: writing would change the run's own file
     atomic_write_text(folder / "README.md", card)
     return folder, kind
 
@@ -120,7 +122,7 @@ def public(value: Any) -> Any:
     """Return a manifest, config or report without what concerns nobody else.
 
     Values of names that end in ``_url`` or speak of a server go; absolute paths, paths from a home folder and addresses
-    keep their last name.
+    keep their last name, in names and within sentences, too.
 
     Args:
         value: Plain JSON.
@@ -129,9 +131,11 @@ def public(value: Any) -> Any:
     {'base_model': 'base', 'server_url': '', 'path': 'smoke/02/k'}
     >>> public(["~/data/pairs", "s3://key:secret@bucket", "read from file:///disk/me/a.csv?token=1"])
     ['pairs', '', 'read from a.csv']
+    >>> public({"/disk/me/a.csv": "no such file /disk/me/b.csv, 3/4 of image/png"})
+    {'a.csv': 'no such file b.csv, 3/4 of image/png'}
     """
     if isinstance(value, Mapping):
-        return {name: "" if _is_private(name) and item else public(item) for name, item in value.items()
+        return {_shortened(name): "" if _is_private(name) and item else public(item) for name, item in value.items()
                 if name not in ("uploads", "checksum")}  # fmt: skip
     if isinstance(value, list):
         return [public(item) for item in value]
@@ -147,7 +151,9 @@ def _shortened(text: str) -> str:
     text = _ADDRESS.sub(lambda found: Path(urlsplit(found[0]).path).name, text)
     if text.startswith("~"):
         return Path(text).name if "/" in text else ""
-    return Path(text).name if Path(text).is_absolute() else text
+    if Path(text).is_absolute():
+        return Path(text).name
+    return _PATH.sub(lambda found: Path(found[0]).name, text)
 
 
 def _refuse_others(folder: Path) -> None:
@@ -194,7 +200,8 @@ def _files(run_dir: Path, manifest: Mapping[str, Any], kind: str) -> Iterator[tu
 
 def _link(source: Path, target: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        os.link(source, target)
-    except OSError:  # another disk, or one without links
-        shutil.copy2(source, target)
+    if source.stat().st_size >= _LINKED_BYTES:
+        with contextlib.suppress(OSError):  # another disk, or one without links
+            os.link(source, target)
+            return
+    shutil.copy2(source, target)

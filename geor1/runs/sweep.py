@@ -25,7 +25,7 @@ from geor1.runs.logs import announce
 from geor1.runs.manifest import check_products, read_manifest
 from geor1.runs.notebook import Declared, notebook_declarations
 from geor1.runs.pipeline import is_current
-from geor1.runs.profiles import STAGES, check_stage, load_profile, notebooks_dir, overridden
+from geor1.runs.profiles import STAGES, check_stage, load_profile, notebooks_dir, overridden, own_seed
 from geor1.runs.scores import read_table
 from geor1.runs.typed import check_value, to_plain
 
@@ -79,7 +79,7 @@ def read_sweep(
 
     Args:
         stage: First stage of each point, to which plain parameter names belong.
-        assignments: ``parameter=value,value`` or ``stage.parameter=value,value``, values as YAML.
+        assignments: ``parameter=value,value`` or ``stage.parameter=value,value``, values as YAML (lists in brackets).
         profile: Profile name.
         seeds: Seeds of each point; None for the profile's own.
         until: Last stage.
@@ -107,7 +107,7 @@ def read_sweep(
     metric = metric or DEFAULT_METRICS[stages[-1]]
     if stages[-1] == "03_grpo" and metric in HELD_OUT_METRICS:
         _check_held_out(profile, grid, metric)
-    own = (_own_seed(profile, stages[-1]),) if seeds is None else tuple(seeds)
+    own = (own_seed(profile, stages[-1]),) if seeds is None else tuple(seeds)
     return Sweep(profile, stages, grid, own, metric)
 
 
@@ -202,15 +202,6 @@ def _check_held_out(profile: str, grid: Mapping[str, tuple[Any, ...]], metric: s
         )
 
 
-def _own_seed(profile: str, last: str) -> int:
-    """The seed that a profile gives its stages up to the last one; 0, as in every config, where it names none."""
-    sections = load_profile(profile)
-    seeds = {stage: sections[stage].get("seed", 0) for stage in STAGES[: STAGES.index(last) + 1] if stage != STAGES[-1]}
-    if len(set(seeds.values())) > 1:
-        raise ConfigError(f"profile {profile}: expected one seed for all stages, got {seeds}; give --seeds")
-    return int(seeds[STAGES[0]])
-
-
 def _read_assignment(assignment: str, stages: Sequence[str]) -> tuple[str, tuple[Any, ...]]:
     target, equals, text = assignment.partition("=")
     stage, dot, name = target.rpartition(".")
@@ -226,10 +217,26 @@ def _read_assignment(assignment: str, stages: Sequence[str]) -> tuple[str, tuple
         raise ConfigError(f"{stage}: no parameter {name!r}{did_you_mean(name, known)}")
     declared = {name: Declared(known[name], None)}
     where = f"{stage}: {name}"
-    values = tuple(check_value(parse_given(name, one, declared), known[name], where) for one in text.split(","))
+    values = tuple(check_value(parse_given(name, one, declared), known[name], where) for one in _listed(text))
     if len(set(map(repr, values))) < len(values):
         raise ConfigError(f"{assignment}: a value stands twice")
     return f"{stage}.{name}", values
+
+
+def _listed(text: str) -> list[str]:
+    """Cut at the commas that stand outside brackets: a value may be a list or a mapping in YAML's short form.
+
+    >>> _listed("[[0, 500, 1]],[[500, 2000, 1]]")
+    ['[[0, 500, 1]]', '[[500, 2000, 1]]']
+    """
+    values, depth = [""], 0
+    for letter in text:
+        depth += (letter in "[{") - (letter in "]}")
+        if letter == "," and depth == 0:
+            values.append("")
+        else:
+            values[-1] += letter
+    return values
 
 
 def _known_parameters(stage: str) -> dict[str, Any]:

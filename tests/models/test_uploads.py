@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import pytest
 from tiny_cases import small_checkpoint, write_questions
 
 from geor1.models import uploads
-from geor1.models.uploads import INDEX, UploadError, copy_folder, fetch_latest, upload_checkpoint
+from geor1.models.uploads import INDEX, CheckpointCopies, UploadError, copy_folder, fetch_latest, upload_checkpoint
 from geor1.runs import LaunchConfig, RunStoppedError, append_metrics, read_metrics, run_stage
 from geor1.runs.stopping import request_stop
 from geor1.sft.config import SftConfig
@@ -89,8 +90,53 @@ def test_a_damaged_copy_is_refused(tmp_path: Path, store: fsspec.AbstractFileSys
     note = upload_checkpoint(checkpoint(run_dir, 1), "memory://bucket", run_dir)
     with store.open(f"{note['url']}/model.safetensors", "wb") as handle:
         handle.write(b"weightz")
-    with pytest.raises(UploadError, match=r"model.safetensors: not what was copied there"):
+    with pytest.raises(UploadError, match=r"no copy can be used.*model.safetensors: not what was copied there"):
         fetch_latest("memory://bucket", run_dir, run_dir / "elsewhere")
+
+
+@pytest.mark.parametrize("damage", ["content", "gone", "index"])
+def test_behind_a_damaged_copy_lies_the_one_before(
+    tmp_path: Path, store: fsspec.AbstractFileSystem, caplog: pytest.LogCaptureFixture, damage: str
+) -> None:
+    run_dir = run_folder(tmp_path)
+    for step in (1, 2):
+        note = upload_checkpoint(checkpoint(run_dir, step), "memory://bucket", run_dir)
+    if damage == "gone":
+        store.rm(f"{note['url']}/model.safetensors")
+    else:
+        name = "model.safetensors" if damage == "content" else INDEX
+        with store.open(f"{note['url']}/{name}", "wb") as handle:
+            handle.write(b"weightz")
+    fetched = fetch_latest("memory://bucket", run_dir, run_dir / "elsewhere")
+    assert fetched == run_dir / "elsewhere" / "checkpoint-1" and (fetched / "model.safetensors").is_file()
+    assert [row["step"] for row in read_metrics(run_dir)] == [1], "the figures up to it"
+    assert "left out" in caplog.text and "checkpoint-2" in caplog.text
+
+
+def test_copies_are_made_beside_training_and_hold_the_figures_of_their_step(
+    tmp_path: Path, store: fsspec.AbstractFileSystem, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_dir, go, order = run_folder(tmp_path), threading.Event(), []
+    sent = type(store).put_file
+
+    def slow(self: fsspec.AbstractFileSystem, local: str, target: str, **more: object) -> None:
+        if target.endswith("model.safetensors"):
+            assert go.wait(20)
+            order.append(target.split("/")[-2])
+        sent(self, local, target, **more)
+
+    monkeypatch.setattr(type(store), "put_file", slow)
+    copies = CheckpointCopies("memory://bucket", run_dir)
+    copies.start(checkpoint(run_dir, 1))
+    append_metrics(run_dir, 2, loss=0.5)  # training goes on before the copy is through
+    assert not order
+    go.set()
+    copies.start(checkpoint(run_dir, 3))  # waits for the one before
+    copies.wait()
+    assert order == ["checkpoint-1", "checkpoint-3"]
+    text = store.cat_file("memory://bucket/03_grpo/0123456789abcdef/checkpoint-1/run/metrics.jsonl").decode()
+    assert [json.loads(line)["step"] for line in text.splitlines()] == [1]
+    assert not list(run_dir.rglob(".copying-*"))
 
 
 @pytest.mark.parametrize("damage", [b"weight", b"weightz"], ids=["size", "content"])

@@ -217,3 +217,27 @@ def test_what_cannot_be_imported_is_refused_at_once(tmp_path: Path) -> None:
 
     with pytest.raises(ConfigError, match=r"local: processes of its own import what they run; put it into a module"):
         run_stage("03_grpo", "smoke", job_cases.ToyConfig(), local, {}, tmp_path, launch=LaunchConfig(processes=1))
+
+
+@pytest.mark.parametrize("then", ["silent", "gone", "another"])
+def test_a_process_ends_without_its_supervisor(tmp_path: Path, then: str) -> None:
+    """On another machine nothing else would end it: srun, killed, leaves its tasks running."""
+    files = JobFiles(tmp_path)
+    files.folder.mkdir()
+    files.running.write_text(json.dumps({"host": "node0", "pid": 7, "started": "1"}))
+    watched = (
+        "import time; from pathlib import Path; from geor1.runs.jobs.child import watch; "
+        f"from geor1.runs.jobs.files import JobFiles; watch(JobFiles(Path({str(tmp_path)!r})), silent_s=2.0)"
+    )
+    process = subprocess.Popen([sys.executable, "-c", watched], stdout=subprocess.PIPE, text=True)
+    alive_until = time.monotonic() + 4.0
+    while time.monotonic() < alive_until:
+        os.utime(files.running)
+        time.sleep(0.2)
+        assert process.poll() is None, "it ended though its supervisor was there"
+    if then == "gone":
+        files.running.unlink()
+    elif then == "another":
+        files.running.write_text(json.dumps({"host": "node1", "pid": 8, "started": "2"}))
+    printed, _ = process.communicate(timeout=30)
+    assert process.returncode == 1 and "its supervisor is gone, or silent" in printed

@@ -105,6 +105,24 @@ def test_another_s_base_needs_a_licence_and_is_named(tmp_path: Path) -> None:
         assert front["base_model"] == "Qwen/Qwen2.5-VL-7B-Instruct" and "- Base: Qwen/Qwen2.5-VL-7B-Instruct" in text
 
 
+@pytest.mark.parametrize("name", ["models/base", "./base", "~/base"])
+def test_a_folder_is_not_taken_for_a_name_on_the_hub(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    (tmp_path / "models" / "base").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    folder, _ = prepare(Runs(tmp_path / "runs", name).sft, "me/scaffold", "mit")
+    front, text = card_of(folder)
+    assert "base_model" not in front and "- Base: a local folder, base." in text
+
+
+def test_what_is_prepared_may_be_edited_without_touching_the_run(tmp_path: Path) -> None:
+    runs = Runs(tmp_path)
+    folder, _ = prepare(runs.sft, "me/scaffold", "mit")
+    (folder / "config.json").write_text('{"edited": true}')
+    assert (runs.sft / "checkpoint" / "config.json").read_text() == "{}"
+
+
 def test_a_data_set_keeps_its_own_card(tmp_path: Path) -> None:
     runs = Runs(tmp_path)
     folder, kind = prepare(runs.data, "someone/pairs", "")

@@ -159,6 +159,15 @@ def test_values_are_read_by_the_config_s_types() -> None:
     assert len(sweep.points) == 8 and sweep.points[1][1] == 1 and sweep.metric == "grpo.accuracy"
 
 
+def test_a_value_may_be_a_list() -> None:
+    words = ["bands=[[0, 500, 1]],[[0, 500, 0.5], [500, 2000, 0.5]]"]
+    swept = read_sweep("01", words, profile="smoke", seeds=None, until="01", metric="")
+    (values,) = swept.grid.values()
+    assert [len(bands) for bands in values] == [1, 2] and len(swept.points) == 2
+    with pytest.raises(ConfigError, match=r"bands"):
+        read_sweep("01", ["bands=[[0, 500, 1]"], profile="smoke", seeds=None, until="01", metric="")
+
+
 def test_seeds_are_the_profile_s_own_unless_given(toys: Path) -> None:
     def seeds(given: list[int] | None = None) -> tuple[int, ...]:
         return read_sweep("03", ["beta=0.1"], profile="full", seeds=given, until="04", metric="").seeds
