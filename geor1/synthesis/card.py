@@ -114,7 +114,7 @@ def _probes(report: dict[str, Any]) -> list[str]:
             "| probe | kind | sees | accuracy (95 %) | verdict | finds leaks from |",
             "|---|---|---|---:|---|---:|",
             *(
-                f"| {row['name']} | {row['kind']} | {row['sees']} | {_accuracy(row)} | {row['verdict']} | "
+                f"| {row['name']} | {row['kind']} | {row['sees']} | {_accuracy(row)} | {_verdict(row)} | "
                 f"{'any: all alike' if row['constant'] else format(100 * row['detectable'], '.0f') + ' %'} |"
                 for row in one["probes"]
             ),
@@ -123,7 +123,11 @@ def _probes(report: dict[str, Any]) -> list[str]:
     return lines
 
 
+def _verdict(row: dict[str, Any]) -> str:
+    return row["verdict"] + (", below" if row["verdict"] == "leak" and row["accuracy"] < row["chance"] else "")
+
+
 def _accuracy(row: dict[str, Any]) -> str:
     if row["accuracy"] is None:
-        return "too few groups"
+        return "too few questions"
     return f"{100 * row['accuracy']:.1f} ({100 * row['low']:.1f} to {100 * row['high']:.1f})"

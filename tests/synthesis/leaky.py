@@ -13,7 +13,7 @@ from PIL import Image
 from geor1.records import Candidate, Question, write_jsonl
 from geor1.synthesis.images import encode_jpeg, level_times, neutral_name
 
-TILE_PX, PLACES, BLOCKS, K = 32, 7, 40, 5
+TILE_PX, PLACES, BLOCKS, K = 32, 7, 50, 5
 Leak = Callable[[Image.Image], bytes]
 
 
@@ -39,18 +39,26 @@ def texture(rng: np.random.Generator, level: float) -> Image.Image:
     return Image.fromarray(np.clip(blotches + rng.normal(0.0, 6.0, blotches.shape), 0, 255).astype(np.uint8))
 
 
-def data_set(folder: Path, planted: Planted | None = None, *, seed: int = 0, train_blocks: int = BLOCKS) -> Path:
+def data_set(
+    folder: Path,
+    planted: Planted | None = None,
+    *,
+    in_test: Planted | None = None,
+    seed: int = 0,
+    train_blocks: int = BLOCKS,
+) -> Path:
     """``BLOCKS`` neighbourhoods a split of ``PLACES`` places, each asked about once; right tiles in files of their own.
 
     The copy of the right tile is a file of its own without a leak too, so that the leak is the only difference.
     """
     planted = planted or Planted()
+    by_split = {"train": planted, "test": in_test or planted}
     images = folder / "images"
     images.mkdir(parents=True)
     rng = np.random.default_rng(seed)
     number = 0
     for split, blocks in (("train", train_blocks), ("test", BLOCKS)):
-        questions = []
+        questions, planted = [], by_split[split]
         for block in range(blocks):
             level = rng.uniform(90.0, 160.0)
             tiles, grounds = [texture(rng, level) for _ in range(PLACES)], []
@@ -97,6 +105,11 @@ def _question(
 def brighter(image: Image.Image) -> bytes:
     """Two grey levels more."""
     return encode_jpeg(np.minimum(np.asarray(image).astype(np.int64) + 2, 255).astype(np.uint8))
+
+
+def darker(image: Image.Image) -> bytes:
+    """Two grey levels less."""
+    return encode_jpeg(np.maximum(np.asarray(image).astype(np.int64) - 2, 0).astype(np.uint8))
 
 
 def tagged(image: Image.Image) -> bytes:

@@ -20,7 +20,7 @@ from geor1.synthesis.probes import LeakError, probe_folder, raise_alarm, summary
 from geor1.synthesis.probes.options import PROBES
 from geor1.synthesis.run import run_synthesis
 
-from .leaky import PLANTED, Planted, data_set, tagged
+from .leaky import PLANTED, Planted, brighter, darker, data_set, tagged
 
 SMALL = SynthesisConfig(
     train_pairs=60, test_pairs=24, scenes_per_neighbourhood=7, pairing_scaffolds=0, geolocation_scaffolds=0,
@@ -48,8 +48,8 @@ def test_clean_data_set_off_no_alarm(report: dict) -> None:
         probe.name for probe in PROBES
     ]
     for one in report["sets"]["test"]["probes"]:
-        assert one["verdict"] == "ok" and one["n"] == 280 and one["chance"] == 0.2
-        assert one["low"] <= one["accuracy"] <= one["high"] and 0.25 < one["detectable"] < 0.30
+        assert one["verdict"] == "ok" and one["n"] == 350 and one["chance"] == 0.2
+        assert one["low"] <= one["accuracy"] <= one["high"] and 0.25 < one["detectable"] < 0.31
     constant = {one["name"] for one in report["sets"]["test"]["probes"] if one["constant"]}
     assert constant == {"metadata", "dimensions", "time_and_order"}
     assert all(row(report, name)["accuracy"] == pytest.approx(0.2) for name in constant)
@@ -65,6 +65,25 @@ def test_planted_leak_sets_off_the_alarm(leak: str, tmp_path: Path) -> None:
         raise_alarm(found, "stop")
 
 
+def test_a_leak_of_the_train_questions_alone_is_found(tmp_path: Path) -> None:
+    """GRPO would be paid for reading it, and the test questions, free of it, would not tell."""
+    found = probe_folder(data_set(tmp_path / "data", Planted(encode=tagged), in_test=Planted()))
+    assert "train: metadata" in found["leaks"] and all(leak.startswith("train: ") for leak in found["leaks"])
+    assert row(found, "metadata", "train")["accuracy"] == 1.0
+    assert found["sets"]["train"]["learnt_on"] == "its other groups"
+    with pytest.raises(LeakError, match=r"train: metadata \(EXIF"):
+        raise_alarm(found, "stop")
+
+
+def test_a_leak_the_other_way_round_is_found(tmp_path: Path) -> None:
+    """Brighter right tiles to learn from, darker ones to try: far below 1/K is not guessing either."""
+    found = probe_folder(data_set(tmp_path / "data", Planted(encode=brighter), in_test=Planted(encode=darker)))
+    one = row(found, "brightness")
+    assert one["verdict"] == "leak" and one["high"] < 0.2, summary_lines(found)
+    (line,) = [line for line in summary_lines(found) if " brightness " in line and "below 1/K" in line]
+    assert "leak" in line
+
+
 def test_times_of_writing_are_a_leak(tmp_path: Path) -> None:
     folder = data_set(tmp_path / "data")
     for split in ("train", "test"):
@@ -73,7 +92,8 @@ def test_times_of_writing_are_a_leak(tmp_path: Path) -> None:
             for path in (question.ground_image, gold.satellite_image):
                 os.utime(folder / path, (second, second))
     found = probe_folder(folder)
-    assert found["leaks"] == ["test: time_and_order"] and row(found, "time_and_order")["accuracy"] > 0.95
+    assert found["leaks"] == ["test: time_and_order", "train: time_and_order"]
+    assert row(found, "time_and_order")["accuracy"] > 0.95
 
 
 def test_report_depends_on_data_and_seed_only(clean: Path, report: dict) -> None:
@@ -85,9 +105,9 @@ def test_report_depends_on_data_and_seed_only(clean: Path, report: dict) -> None
 def test_large_sets_are_sampled_and_it_is_said(clean: Path) -> None:
     found = probe_folder(clean, limits={"train": 100, "test": 80})
     one = found["sets"]["test"]
-    assert (one["n_questions"], one["n_tested"], one["learnt_on"]) == (280, 80, "100 of 280 train questions")
+    assert (one["n_questions"], one["n_tested"], one["learnt_on"]) == (350, 80, "100 of 350 train questions")
     assert row(found, "colour")["verdict"] == "underpowered" and row(found, "metadata")["verdict"] == "ok"
-    assert "80 of 280 questions tried" in summary_lines(found)[0]
+    assert "80 of 350 questions tried" in summary_lines(found)[0]
 
 
 def test_without_train_questions_other_places_teach(tmp_path: Path) -> None:
@@ -142,7 +162,10 @@ def test_stage_stops_on_a_leak_where_asked(tmp_path: Path, monkeypatch: pytest.M
     bigger = dataclasses.replace(SMALL, test_pairs=72, train_pairs=144, probe_alarm="stop")
     with pytest.raises(LeakError, match="time_and_order"):
         run_synthesis(bigger, tmp_path)
-    assert json.loads((tmp_path / "report.json").read_text())["probes"]["leaks"] == ["test: time_and_order"]
+    assert json.loads((tmp_path / "report.json").read_text())["probes"]["leaks"] == [
+        "test: time_and_order",
+        "train: time_and_order",
+    ]
     run_synthesis(dataclasses.replace(bigger, probe_alarm="warn"), tmp_path)
 
 

@@ -133,6 +133,33 @@ def test_verdicts() -> None:
     assert leak.accuracy == 0.3 and leak.low > 0.26 and luck.low < 0.2 < luck.high
 
 
+def test_below_counts_where_it_was_learnt_elsewhere() -> None:
+    """40 hits of 400 at 1/5 are as far away as few binomials go: P(X <= 40) by scipy, doubled."""
+    hit, chances, apart = np.repeat([1.0, 0.0], [40, 360]), np.full(400, 0.2), np.arange(400)
+    one, both = (outcome(hit, chances, apart, False, sides=sides) for sides in (1, 2))
+    assert both.p_value == pytest.approx(2 * stats.binom.cdf(40, 400, 0.2)) and one.p_value > 0.99
+    assert judge([both], nuisance=True)[0]["verdict"] == "leak" and judge([one], nuisance=True)[0]["verdict"] == "ok"
+    above = outcome(1.0 - hit, chances, apart, False, sides=2)
+    assert above.p_value == pytest.approx(2 * stats.binom.sf(359, 400, 0.2))
+
+
+def test_balanced_letters_are_no_leak_below_chance() -> None:
+    """Each letter equally often in the set: what is rarer in the other parts is more frequent in this one."""
+    gold = np.random.default_rng(3).permutation(np.repeat(np.arange(5), 200))
+    letters = Table(np.tile(np.eye(5), (1000, 1, 1)), gold, np.arange(1000))
+    found = trial(letters, None, clusters=np.arange(1000), seed=0, bend=False)
+    assert found is not None and found.accuracy < 0.2 and judge([found], nuisance=True)[0]["verdict"] == "ok"
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("n", [1, 2, 5, 19])
+def test_a_handful_of_questions_says_nothing_and_warns_of_nothing(n: int) -> None:
+    table, _ = neighbourhoods(np.random.default_rng(0), 3, 1)
+    few = table[np.arange(21) % (21 // n + 1) == 0] if n < 19 else table[np.arange(21) < 19]
+    assert trial(few, None, seed=0) is None
+    assert trial(few, few, seed=0) is not None  # to learn on few is no fault, it is only of little use
+
+
 def test_repeated_panoramas_count_once() -> None:
     """Ten questions about each of 50 panoramas, all hit or all missed, are worth 50 questions, not 500."""
     residuals = np.repeat(np.random.default_rng(4).permutation(np.repeat([0.8, -0.2], [10, 40])), 10)
@@ -167,8 +194,11 @@ def alarms(sets: int, *, again: int, seed: int, leak: float = 0.0) -> int:
         outcomes = []
         for probe in range(NUISANCES):
             blocks = 15 // again
-            (test, panoramas), (learn, _) = (neighbourhoods(rng, blocks, again, leak * (probe == 0)) for _ in range(2))
+            (test, panoramas), (learn, others) = (
+                neighbourhoods(rng, blocks, again, leak * (probe == 0)) for _ in range(2)
+            )
             outcomes.append(trial(test, learn, clusters=panoramas, seed=number))
+            outcomes.append(trial(learn, None, clusters=others, seed=number))
         count += any(row["verdict"] == "leak" for row in judge(outcomes, nuisance=True))
     return count
 
@@ -195,7 +225,7 @@ def test_sample_is_bounded_seeded_and_knows_its_neighbours(tmp_path: Path) -> No
     file = data_set(tmp_path / "data", train_blocks=0) / "questions_test.jsonl"
     answers = [json.loads(line)["answer"] for line in file.read_text().splitlines()]
     whole, part = sample_questions(file, 1000, 0), sample_questions(file, 40, 0)
-    assert (whole.total, len(whole.questions), part.total, len(part.questions)) == (280, 280, 280, 40)
+    assert (whole.total, len(whole.questions), part.total, len(part.questions)) == (350, 350, 350, 40)
     assert list(part.places) == sorted(set(part.places)) and part == sample_questions(file, 40, 0)
     assert part.places != sample_questions(file, 40, 1).places
     for place, previous, question in zip(part.places, part.previous, part.questions, strict=True):
@@ -206,8 +236,8 @@ def test_sample_is_bounded_seeded_and_knows_its_neighbours(tmp_path: Path) -> No
 
 def test_every_place_is_as_likely_as_any_other(tmp_path: Path) -> None:
     file = data_set(tmp_path / "data", train_blocks=0) / "questions_test.jsonl"
-    drawn = np.bincount(np.concatenate([sample_questions(file, 70, seed).places for seed in range(20)]), minlength=280)
-    halves = drawn.reshape(2, 140).sum(axis=1)
+    drawn = np.bincount(np.concatenate([sample_questions(file, 70, seed).places for seed in range(20)]), minlength=350)
+    halves = drawn.reshape(2, 175).sum(axis=1)
     assert abs(halves[0] - halves[1]) < 4 * np.sqrt(1400 * 0.75)
 
 

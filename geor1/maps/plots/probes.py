@@ -41,7 +41,7 @@ def probe_accuracy(ax: Axes, rows: Sequence[Mapping[str, Any]], *, title: str | 
         if row["verdict"] not in VERDICTS:
             raise ValueError(f"{row['name']}: expected a verdict of {', '.join(VERDICTS)}, got {row['verdict']!r}")
         if row["accuracy"] is None:
-            ax.text(0.0, y, " too few groups", va="center", color=colours.UNUSABLE, fontsize="small")
+            ax.text(0.0, y, " too few questions", va="center", color=colours.UNUSABLE, fontsize="small")
             continue
         _one(ax, y, row, first=row["verdict"] not in seen)
         seen.add(row["verdict"])

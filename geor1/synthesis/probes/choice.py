@@ -79,7 +79,7 @@ def fit(table: np.ndarray, gold: np.ndarray, groups: np.ndarray, seed: int, *, b
     """
     rng = np.random.default_rng([seed, 73])
     blank = _frame(table, rng)
-    if not blank[0].columns.any():
+    if not blank[0].columns.any() or len(gold) < 2:
         return blank[0]
     held = _held_out(groups, rng)
     best: tuple[float, Chooser, float] | None = None

@@ -1,4 +1,8 @@
-"""All probes on one data set: learn on the train questions, try the test questions, report, alarm."""
+"""All probes on one data set: learn on the train questions, try the test questions, report, alarm.
+
+What only the train questions hold would be rewarded all the same, so those are tried too: each part of them by probes
+that learnt on the other parts, places apart.
+"""
 
 from __future__ import annotations
 
@@ -41,7 +45,8 @@ def probe_folder(
         limits: Most questions of ``train`` and ``test`` (and ``real``); default :data:`SHOWN_AT_MOST`.
 
     Returns:
-        ``sets`` (``test``, ``real`` -> rows and counts), ``leaks`` (``test: jpeg`` …), ``cues``, ``seconds``.
+        ``sets`` (``test``, ``train``, ``real`` -> rows and counts), ``leaks`` (``test: jpeg`` …), ``cues``,
+        ``seconds``.
 
     Raises:
         FileNotFoundError: No question file to test.
@@ -57,10 +62,19 @@ def probe_folder(
     }
     if not any((folder / f"questions_{split}.jsonl").is_file() for split in ("test", "real")):
         raise FileNotFoundError(f"{folder}: expected questions_test.jsonl, found none; give a folder of stage 01")
-    sets = {}
-    for split, learn_from in (("test", sampled["train"]), ("real", None)):
+    questions = [question for one in sampled.values() for question in one.questions]
+    paths = [folder / question.ground_image for question in questions]
+    paths += [folder / option.satellite_image for question in questions for option in question.candidates]
+    facts = read_facts(paths, workers=workers)
+    shown = {split: show(one, facts, folder) for split, one in sampled.items()}
+    sets, outcomes = {}, {}
+    for split, learn_from in (("test", "train"), ("train", None), ("real", None)):
         if sampled[split].questions:
-            sets[split] = _probe_set(folder, sampled[split], learn_from, seed, workers)
+            learn = learn_from if learn_from and len(shown[learn_from]) >= FEWEST_TO_LEARN else None
+            outcomes[split] = _try_all(sampled, shown, split, learn, seed)
+            sets[split] = _counts(sampled, shown, split, learn)
+    for split, rows in _rows(outcomes).items():
+        sets[split]["probes"] = rows
     found = [(split, row) for split, one in sets.items() for row in one["probes"]]
     return {
         "sets": sets,
@@ -81,6 +95,7 @@ def summary_lines(report: Mapping[str, Any]) -> list[str]:
         for row in one["probes"]:
             share = "      -               " if row["accuracy"] is None else _interval(row)
             note = "all options alike" if row["constant"] else f"sees leaks from {100 * row['detectable']:.0f} %"
+            note += ", below 1/K" if row["verdict"] == "leak" and row["accuracy"] < row["chance"] else ""
             lines.append(f"  {row['name']:17} {row['kind']:6} {share}  {row['verdict']:12} {note}")
     return [*lines, f"leaks: {', '.join(report['leaks']) or 'none found'} ({report['seconds']:g} s)"]
 
@@ -124,40 +139,45 @@ def _interval(row: Mapping[str, Any]) -> str:
     return f"{100 * row['accuracy']:5.1f} % ({100 * row['low']:.1f} to {100 * row['high']:.1f})"
 
 
-def _probe_set(folder: Path, tested: Sampled, learn_from: Sampled | None, seed: int, workers: int) -> dict[str, Any]:
-    learn = learn_from if learn_from is not None and len(learn_from.questions) >= FEWEST_TO_LEARN else None
-    everything = [*tested.questions, *(learn.questions if learn else ())]
-    paths = [folder / question.ground_image for question in everything]
-    paths += [folder / option.satellite_image for question in everything for option in question.candidates]
-    facts = read_facts(paths, workers=workers)
-    shown, learnt = show(tested, facts, folder), show(learn, facts, folder) if learn else []
-    panoramas = groups_of([[question.ground_image] for question in tested.questions])
-    groups, learn_groups = tested.groups, learn.groups if learn else np.zeros(0)
-    outcomes = []
+def _try_all(
+    sampled: Mapping[str, Sampled], shown: Mapping[str, list[Shown]], split: str, learn: str | None, seed: int
+) -> list[Outcome | None]:
+    """What came of each probe on one split, learnt on another or on its own other groups."""
+    groups = sampled[split].groups
+    learn_groups = sampled[learn].groups if learn else groups
+    panoramas = groups_of([[question.ground_image] for question in sampled[split].questions])
+    found = []
     for probe in PROBES:
-        test = Table(padded(shown, probe), _gold(shown), groups)
-        known = Table(padded(learnt, probe), _gold(learnt), learn_groups) if learn else None
+        test = Table(padded(shown[split], probe), _gold(shown[split]), groups)
+        known = Table(padded(shown[learn], probe), _gold(shown[learn]), learn_groups) if learn else None
         clusters = panoramas if probe.nuisance else groups
-        outcomes.append(trial(test, known, clusters=clusters, seed=seed, bend=probe.name != "blind"))
+        found.append(trial(test, known, clusters=clusters, seed=seed, bend=probe.name != "blind", below=probe.nuisance))
+    return found
+
+
+def _counts(
+    sampled: Mapping[str, Sampled], shown: Mapping[str, list[Shown]], split: str, learn: str | None
+) -> dict[str, Any]:
+    one = sampled[split]
+    learnt = f"{len(shown[learn])} of {sampled[learn].total} {learn} questions" if learn else "its other groups"
     return {
-        "n_questions": tested.total,
-        "n_tested": len(tested.questions),
-        "learnt_on": f"{len(learn.questions)} of {learn.total} train questions" if learn else "its other groups",
-        "groups": len(np.unique(groups)),
-        "chance": round(float(np.mean([1 / len(item.tiles) for item in shown])), 4),
-        "probes": _rows(outcomes),
+        "n_questions": one.total,
+        "n_tested": len(one.questions),
+        "learnt_on": learnt,
+        "groups": len(np.unique(one.groups)),
+        "chance": round(float(np.mean([1 / len(item.tiles) for item in shown[split]])), 4),
     }
 
 
-def _rows(outcomes: list[Outcome | None]) -> list[dict[str, Any]]:
-    """One row a probe; nuisances and cues are two families, each adjusted for its own number of tests."""
-    rows: list[dict[str, Any]] = [{} for _ in PROBES]
+def _rows(outcomes: Mapping[str, list[Outcome | None]]) -> dict[str, list[dict[str, Any]]]:
+    """One row a probe; nuisances and cues are two families, each adjusted for the number of its tests in all sets."""
+    rows: dict[str, list[dict[str, Any]]] = {split: [{} for _ in PROBES] for split in outcomes}
     for nuisance in (True, False):
-        members = [number for number, probe in enumerate(PROBES) if probe.nuisance == nuisance]
-        judged = judge([outcomes[number] for number in members], nuisance=nuisance)
-        for number, figures in zip(members, judged, strict=True):
+        members = [(split, n) for split in outcomes for n, probe in enumerate(PROBES) if probe.nuisance == nuisance]
+        judged = judge([outcomes[split][number] for split, number in members], nuisance=nuisance)
+        for (split, number), figures in zip(members, judged, strict=True):
             probe = PROBES[number]
-            rows[number] = {"name": probe.name, "kind": probe.kind, "sees": probe.sees, **figures}
+            rows[split][number] = {"name": probe.name, "kind": probe.kind, "sees": probe.sees, **figures}
     return rows
 
 

@@ -11,8 +11,12 @@ import numpy as np
 from geor1.synthesis.probes.choice import fit, folds_of, hits
 from geor1.synthesis.probes.verdict import Outcome, holm, outcome, smallest_detectable, verdict
 
+FEWEST_TO_TRY = 20
+"""With fewer questions to learn on and to try, nothing is said: each part of them would be a handful."""
 FOLDS = 5
-"""Without train questions, each fifth of the groups is tried by a model that learnt on the rest."""
+"""Where nothing else teaches, each fifth of the groups is tried by a model that learnt on the rest."""
+ENOUGH_FOR_HALVES = 1000
+"""With as many questions, halves teach each other: it takes less than half the time, and half is enough to learn on."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,7 +39,13 @@ class Table:
 
 
 def trial(
-    test: Table, learn: Table | None, *, clusters: np.ndarray | None = None, seed: int = 0, bend: bool = True
+    test: Table,
+    learn: Table | None,
+    *,
+    clusters: np.ndarray | None = None,
+    seed: int = 0,
+    bend: bool = True,
+    below: bool = True,
 ) -> Outcome | None:
     """Try one probe.
 
@@ -49,12 +59,15 @@ def trial(
             other. For a cue they are the neighbourhoods, some of which are easier.
         seed: Decides held-out groups and random features.
         bend: Also try the non-linear model.
+        below: Whether a hit rate below 1/K counts as well, where it can.
 
     Returns:
-        What came of it; None where all test questions are of one group and there is nothing else to learn on.
+        What came of it; None where there is nothing else to learn on and all test questions are of one group, or too
+        few. Learnt elsewhere, a hit rate below 1/K counts too; among the parts of one set it does not: where letters
+        are balanced, what is rarer in the other parts is more frequent in this one.
     """
-    parts = [np.ones(len(test.gold), dtype=bool)] if learn is not None else folds_of(test.groups, FOLDS)
-    if learn is None and len(parts) < 2:
+    parts = [np.ones(len(test.gold), dtype=bool)] if learn is not None else _parts(test)
+    if learn is None and (len(parts) < 2 or len(test.gold) < FEWEST_TO_TRY):
         return None
     share, told = np.zeros(len(test.gold)), set()
     for part in parts:
@@ -65,14 +78,19 @@ def trial(
     spread = np.nanmax(test.rows, axis=1) - np.nanmin(test.rows, axis=1)
     chances = 1.0 / (~np.isnan(test.rows).any(axis=2)).sum(axis=1)
     clusters = np.arange(len(test.gold)) if clusters is None else clusters
-    return outcome(share, chances, clusters, bool(spread.max() <= 0.0) and told == {"nothing_varies"})
+    tied = bool(spread.max() <= 0.0) and told == {"nothing_varies"}
+    return outcome(share, chances, clusters, tied, sides=2 if below and learn is not None else 1)
+
+
+def _parts(test: Table) -> Sequence[np.ndarray]:
+    return folds_of(test.groups, 2 if len(test.gold) >= ENOUGH_FOR_HALVES else FOLDS)
 
 
 def judge(outcomes: Sequence[Outcome | None], *, nuisance: bool) -> list[dict[str, Any]]:
-    """Figures and verdict of each probe of one family; the family's false alarms are held together.
+    """Figures and verdict of each probe of one family, of all sets; the family's false alarms are held together.
 
     Args:
-        outcomes: From :func:`trial`.
+        outcomes: From :func:`trial`, of cues with one side only.
         nuisance: Whether these must score 1/K (``leak``) or are weak content (``cue``).
     """
     adjusted = holm([found.p_value if found else 1.0 for found in outcomes])
@@ -83,7 +101,7 @@ def judge(outcomes: Sequence[Outcome | None], *, nuisance: bool) -> list[dict[st
             rows.append({**blank, "n": 0, "constant": False, "adjusted_p": 1.0, "detectable": 1.0})
             rows[-1]["verdict"] = "underpowered"
             continue
-        detectable = smallest_detectable(found.n_effective, found.chance, len(outcomes))
+        detectable = smallest_detectable(found.n_effective, found.chance, len(outcomes) * found.sides)
         figures = {**dataclasses.asdict(found), "adjusted_p": p_value, "detectable": detectable}
         rounded = {name: round(value, 6) if isinstance(value, float) else value for name, value in figures.items()}
         rows.append({**rounded, "verdict": verdict(found, p_value, detectable, nuisance=nuisance)})

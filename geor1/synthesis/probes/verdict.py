@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 
 ALPHA = 0.05
-"""Chance of any false alarm among all nuisance probes of a set, at most."""
+"""Chance of any false alarm among all nuisance probes of all sets of questions, at most."""
 POWER = 0.8
 """With what chance a leak of the smallest detectable size is found."""
 WIDEST_BLIND_SPOT = 0.10
@@ -29,8 +29,9 @@ class Outcome:
         chance: Mean of 1/K.
         n: Questions tested.
         n_effective: The same, less what is lost because questions of one group resemble each other.
-        p_value: Of a hit rate this high or higher if 1/K were true.
+        p_value: Of a hit rate this high or higher if 1/K were true; with two ``sides``, of one as far from it.
         constant: All options were alike to this probe in every question, so there was nothing to read.
+        sides: 2 where a hit rate below 1/K is an alarm as well.
     """
 
     accuracy: float
@@ -41,10 +42,13 @@ class Outcome:
     n_effective: float
     p_value: float
     constant: bool
+    sides: int = 1
 
 
-def outcome(hits: np.ndarray, chances: np.ndarray, clusters: np.ndarray, tied: bool) -> Outcome:
+def outcome(hits: np.ndarray, chances: np.ndarray, clusters: np.ndarray, tied: bool, *, sides: int = 1) -> Outcome:
     """Judge the hits of one probe.
+
+    A probe far below 1/K reads something too, only the other way round than where it learnt.
 
     Args:
         hits: ``[N]`` in [0, 1].
@@ -52,12 +56,17 @@ def outcome(hits: np.ndarray, chances: np.ndarray, clusters: np.ndarray, tied: b
         clusters: ``[N]`` clusters of questions that may be hit or missed together; see
             :func:`~geor1.synthesis.probes.trial.trial`.
         tied: Every question's options were all alike to the probe.
+        sides: 1 for above 1/K alone, 2 for below it as well.
     """
     n, share, chance = len(hits), float(np.mean(hits)), float(np.mean(chances))
     effective = n / design_effect(np.asarray(hits) - chances, clusters, chance)
     low, high = wilson(share, effective)
-    p_value = 1.0 if tied else upper_tail(math.floor(share * effective + 1e-9), math.floor(effective), chance)
-    return Outcome(share, low, high, chance, n, effective, p_value, tied)
+    whole = math.floor(effective)
+    p_value = 1.0 if tied else upper_tail(math.floor(share * effective + 1e-9), whole, chance)
+    if sides == 2 and not tied:
+        below = upper_tail(whole - math.ceil(share * effective - 1e-9), whole, 1 - chance)  # of as many misses
+        p_value = min(1.0, 2 * min(p_value, below))
+    return Outcome(share, low, high, chance, n, effective, p_value, tied, sides)
 
 
 def design_effect(residuals: np.ndarray, clusters: np.ndarray, chance: float) -> float:
@@ -147,7 +156,7 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 
 def verdict(found: Outcome, adjusted_p: float, detectable: float, *, nuisance: bool) -> str:
-    """``leak`` (a nuisance) or ``cue`` (weak content) above 1/K; ``underpowered``; else ``ok``."""
+    """``leak`` (a nuisance away from 1/K) or ``cue`` (weak content above it); ``underpowered``; else ``ok``."""
     if adjusted_p <= ALPHA:
         return "leak" if nuisance else "cue"
     if found.constant:
