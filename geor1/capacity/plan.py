@@ -24,6 +24,7 @@ from geor1.capacity.memory import (
 from geor1.capacity.profile import Assumptions, Machine, Profile
 from geor1.capacity.simulate import Pass, Setup, pass_bytes
 from geor1.grpo.accounting import CostModel, Work, cost_model, count_work
+from geor1.grpo.config import GrpoConfig
 from geor1.models.architectures import find_architecture, published_config, without_memory
 from geor1.runs import ConfigError
 
@@ -143,22 +144,8 @@ def plan_grpo(profile: Profile, machine: Machine | None = None, assumed: Assumpt
         logits_chunk_tokens=config.logits_chunk_tokens,
     )
     rows = min(own * config.group_size, config.rows_per_batch)
-    colocated = config.rollouts == "vllm_colocate"
-    if config.rollouts == "in_process":
-        at_once = max(1, rows // config.group_size)
-        sampler = sampled_in_process(numbers, at_once, prompt, rows, limit, 2 if holding.quantized else 4)
-    else:
-        sampler = config.vllm_gpu_memory * machine.device.memory_bytes if colocated else 0.0
-    memory = Memory(
-        parts=held(numbers, holding),
-        activations=_activations(hub, shape, _setup(holding, config.gradient_checkpointing, sampled=True)),
-        sampler=sampler,
-        sampler_stays=colocated and not config.vllm_sleep,
-        sampler_least=vllm_least(numbers, config.vllm_max_tokens or prompt + limit, config.vllm_tensor_parallel)
-        if colocated
-        else 0.0,
-        whole=at_start(numbers, holding, moved=bool(config.eval_every)),
-    )
+    activations = _activations(hub, shape, _setup(holding, config.gradient_checkpointing, sampled=True))
+    memory = _grpo_memory(profile.grpo, machine, numbers, holding, activations, prompt, rows)
     evaluated = math.ceil(config.n_eval / 64) * limit / config.eval_every if config.eval_every else 0.0
     step = step_time.StepShape(
         work=_times(one, own),
@@ -178,6 +165,28 @@ def plan_grpo(profile: Profile, machine: Machine | None = None, assumed: Assumpt
         save_bytes=_saved(numbers, holding) / config.save_steps,
     )
     return _plan("03_grpo", profile, machine, memory, step, holding, config.steps, config.prompts_per_step)
+
+
+def _grpo_memory(
+    config: GrpoConfig, machine: Machine, numbers: Counts, holding: Holding, activations: int, prompt: int, rows: int
+) -> Memory:
+    """What a device holds in stage 03: prompts of so many tokens, so many completions decoded at a time."""
+    limit, colocated = config.max_completion_tokens, config.rollouts == "vllm_colocate"
+    sampler = least = 0.0
+    if config.rollouts == "in_process":
+        at_once = max(1, rows // config.group_size)
+        sampler = sampled_in_process(numbers, at_once, prompt, rows, limit, 2 if holding.quantized else 4)
+    elif colocated:
+        sampler = config.vllm_gpu_memory * machine.device.memory_bytes
+        least = vllm_least(numbers, config.vllm_max_tokens or prompt + limit, config.vllm_tensor_parallel)
+    return Memory(
+        parts=held(numbers, holding),
+        activations=activations,
+        sampler=sampler,
+        sampler_stays=colocated and not config.vllm_sleep,
+        sampler_least=least,
+        whole=at_start(numbers, holding, moved=bool(config.eval_every)),
+    )
 
 
 def plan_sft(

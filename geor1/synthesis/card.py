@@ -85,7 +85,8 @@ def _body(report: dict[str, Any], config: dict[str, Any], synthetic: bool) -> li
         "",
         f"- **Questions**: 1 panorama, up to {k} tiles, one of them the same place, its letter uniform. The others lie",
         f"  in the same neighbourhood, {config['min_separation_m']:g} to {config['max_radius_m']:g} m away; difficulty "
-        f"`{config['difficulty']}`. No city is in both splits.",
+        f"`{config['difficulty']}`. No city is in both splits."
+        + (" Each set of tiles is asked about once for each of its places." if config["share_sets"] else ""),
         "- **Chains of thought** of the kind `unmatched` never show a panorama beside its own tile, so they carry no",
         "  pairing label (`pairing_labels_seen` is 0); `labelled` ones do (1), for a control. Chains with a fact that",
         "  contradicts the metadata were dropped.",

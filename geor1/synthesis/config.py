@@ -64,10 +64,14 @@ class SynthesisConfig:
         min_separation_m: Nearest negative.
         max_radius_m: Farthest negative.
         difficulty: ``easy``, ``mixed`` or ``hard`` negatives, by directions shared with the truth or by ``embeddings``.
-            Only ``mixed`` leaves nothing in the tiles: chosen by their likeness to the truth, the others tell which
-            tile stands in the middle (``hard``) or apart (``easy``), and the probes say so.
+            Without ``share_sets`` only ``mixed`` leaves nothing in the tiles: chosen by their likeness to the truth,
+            the others tell which tile stands in the middle (``hard``) or apart (``easy``), and the probes say so.
+        share_sets: Ask about each set of K tiles K times, once for each of its places, so that the set says nothing of
+            the answer, however its tiles were chosen. Places that no set has room for are left out (counted), and the
+            K questions of a set are no independent samples.
         bands: Rings of distance and their shares of the negatives, ``[[from_m, to_m, share], …]``; empty for one ring.
-            A narrow near ring puts the truth in the middle of its negatives, which the probes may see.
+            A narrow near ring puts the truth in the middle of its negatives, which the probes may see. Not with
+            ``share_sets``, whose tiles stand at as many distances as there are places to ask about.
         same: Facts (or ``city``) in which a negative must agree with the truth, where both are known.
         embeddings: ``.npy`` file, float [pairs, D], a row for each line of ``pairs.jsonl``; empty for none.
         skip_isolated: Leave out pairs with too few negatives (counted) instead of stopping.
@@ -112,6 +116,7 @@ class SynthesisConfig:
     min_separation_m: float = 120.0
     max_radius_m: float = 4000.0
     difficulty: str = "mixed"
+    share_sets: bool = False
     bands: tuple[tuple[float, float, float], ...] = ()
     same: tuple[str, ...] = ("city", "season")
     embeddings: str = ""
@@ -139,6 +144,8 @@ class SynthesisConfig:
         _one_of("source", self.source, SOURCES)
         _one_of("source_split", self.source_split, ("train", "test"))
         _one_of("difficulty", self.difficulty, DIFFICULTIES)
+        if self.share_sets and self.bands:
+            _refuse("bands", self.bands, "none with share_sets")
         _one_of("conclusion", self.conclusion, CONCLUSIONS)
         _one_of("teacher", self.teacher, ("world", *TEACHERS))
         if self.teacher != "world" and not self.teaching.model:

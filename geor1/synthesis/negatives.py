@@ -174,18 +174,36 @@ class Neighbourhoods:
         near, shared = self._near(number)
         if len(near) < count:
             raise NegativesError(self._too_few(number, len(near), count))
-        order = rng.permutation(len(near))
-        ranked = self.rule.difficulty != "mixed"
-        if ranked:
-            order, likeness = self._likeness(number, near, shared, order)
-            order = order[np.argsort(likeness if self.rule.difficulty == "easy" else -likeness, kind="stable")]
+        order = self.ranked(number, near, shared, rng)
         banded = self.rule.bands and self._latitude[number] == self._latitude[number]
         picked = self._by_band(number, near, order, count, rng) if banded else self._first(near, order, count)
         if len(picked) < count:
             raise NegativesError(self._too_few(number, len(picked), count))
-        chosen = near[rng.permutation(picked) if ranked or banded else picked]
-        distances = self._distances_m(number, chosen)
-        return [(int(k), None if math.isnan(m) else round(float(m), 1)) for k, m in zip(chosen, distances, strict=True)]
+        ranked = self.rule.difficulty != "mixed"
+        return self.beside(number, near[rng.permutation(picked) if ranked or banded else picked])
+
+    def ranked(self, number: int, near: np.ndarray, shared: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """Places in the order in which the rule's difficulty takes them, ties at random.
+
+        Args:
+            number: Position of the pair in the sequence given to the constructor.
+            near: Numbers that qualify, and
+            shared: the directions that each shares, as from :meth:`eligible`.
+            rng: Decides the order.
+
+        Returns:
+            Positions in ``near``.
+        """
+        order = rng.permutation(len(near))
+        if self.rule.difficulty == "mixed":
+            return order
+        order, likeness = self._likeness(number, near, shared, order)
+        return order[np.argsort(likeness if self.rule.difficulty == "easy" else -likeness, kind="stable")]
+
+    def beside(self, number: int, others: np.ndarray) -> list[tuple[int, float | None]]:
+        """Other places with their distances from a pair in metres, to a decimetre; None where unknown."""
+        distances = self._distances_m(number, others)
+        return [(int(k), None if math.isnan(m) else round(float(m), 1)) for k, m in zip(others, distances, strict=True)]
 
     def lookalike(self, number: int, fewest: int, rng: np.random.Generator) -> int | None:
         """Draw a pair of another neighbourhood that shows the same as this one in several directions.

@@ -9,6 +9,7 @@ import numpy as np
 
 from geor1.records import Candidate, Pair, Question
 from geor1.synthesis.negatives import Neighbourhoods
+from geor1.synthesis.shared_sets import shared_sets
 from geor1.synthesis.sources import chosen_rows
 
 MAX_CANDIDATES = len(string.ascii_uppercase)
@@ -57,6 +58,7 @@ def build_questions(
     questions_per_city: int = 0,
     seed: int = 0,
     skip_isolated: bool = False,
+    share_sets: bool = False,
 ) -> tuple[list[Question], list[str]]:
     """Questions about every pair of one split.
 
@@ -69,15 +71,19 @@ def build_questions(
             pairs stand by as negatives; 0 asks about all.
         seed: Decides negatives, letters and the order of the list.
         skip_isolated: Leave out pairs with too few negatives instead of stopping.
+        share_sets: Ask about each set of K tiles once for each of its places (:mod:`geor1.synthesis.shared_sets`), so
+            that the set says nothing of the answer. Places that no set has room for are left out.
 
     Returns:
-        The questions in random order, and the ids of the pairs left out.
+        The questions in random order, and the ids of the pairs left out (of the first round, where there are several).
 
     Raises:
         NegativesError: A pair has too few negatives (unless ``skip_isolated``).
     """
     letters = letters_of(candidates)
     rng = np.random.default_rng([seed, 11, ("train", "test").index(split)])
+    if share_sets:
+        return _of_shared_sets(hood, split, letters, questions_per_pair, questions_per_city // candidates, rng)
     mine = hood.numbers_of(split)
     keep = chosen_rows((str(code) for code in hood.cities[mine]), questions_per_city, seed)
     mine = mine if keep is None else mine[keep]
@@ -91,7 +97,7 @@ def build_questions(
             f"{hood.pairs[number].pair_id}/q{turn}",
             letters,
             int(positions[turn * len(asked) + place]),
-            rng,
+            hood.choose(number, candidates - 1, rng),
         )
         for turn in range(questions_per_pair)
         for place, number in enumerate(asked)
@@ -100,13 +106,32 @@ def build_questions(
     return [questions[k] for k in order], [hood.pairs[number].pair_id for number in isolated]
 
 
+def _of_shared_sets(
+    hood: Neighbourhoods, split: str, letters: Sequence[str], rounds: int, per_city: int, rng: np.random.Generator
+) -> tuple[list[Question], list[str]]:
+    questions, alone = [], []
+    for turn in range(rounds):
+        sets, left = shared_sets(hood, hood.numbers_of(split), len(letters), rng, per_city)
+        alone = left if turn == 0 else alone
+        positions = iter(balanced_positions(len(sets) * len(letters), len(letters), rng).tolist())
+        for members in sets:
+            for number in members:
+                others = rng.permutation([other for other in members if other != number])
+                name = f"{hood.pairs[number].pair_id}/q{turn}"
+                questions.append(
+                    make_question(hood, number, name, letters, next(positions), hood.beside(number, others))
+                )
+    order = rng.permutation(len(questions))
+    return [questions[k] for k in order], [hood.pairs[number].pair_id for number in alone]
+
+
 def make_question(
     hood: Neighbourhoods,
     number: int,
     question_id: str,
     letters: Sequence[str],
     gold: int,
-    rng: np.random.Generator,
+    others: list[tuple[int, float | None]],
 ) -> Question:
     """One question.
 
@@ -116,13 +141,9 @@ def make_question(
         question_id: Unique in the file.
         letters: K option letters in order.
         gold: Position of the true tile, 0 … K-1.
-        rng: Decides the negatives and their order.
-
-    Raises:
-        NegativesError: Too few places qualify.
+        others: The K - 1 wrong tiles in order: numbers in ``hood.pairs`` and distances in metres (None unknown).
     """
-    chosen = hood.choose(number, len(letters) - 1, rng)
-    chosen.insert(gold, (number, 0.0))
+    chosen = [*others[:gold], (number, 0.0), *others[gold:]]
     pair = hood.pairs[number]
     return Question(
         question_id=question_id,

@@ -188,6 +188,7 @@ def _questions(config: SynthesisConfig, read: _Read) -> tuple[dict[str, list[Que
                 questions_per_city=config.questions_per_city,
                 seed=config.seed,
                 skip_isolated=config.skip_isolated,
+                share_sets=config.share_sets,
             )
     questions["real"] = []
     if config.pairs_folder:

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from geor1.records import Question
 from geor1.synthesis.probes.features import read_facts
 from geor1.synthesis.probes.options import PROBES, Shown, padded, show
 from geor1.synthesis.probes.sample import Sampled, groups_of, sample_questions
@@ -145,12 +146,13 @@ def _try_all(
     """What came of each probe on one split, learnt on another or on its own other groups."""
     groups = sampled[split].groups
     learn_groups = sampled[learn].groups if learn else groups
-    panoramas = groups_of([[question.ground_image] for question in sampled[split].questions])
+    # One panorama asked about again, or one set of tiles, is hit or missed together.
+    together = groups_of([[question.ground_image, _set_of(question)] for question in sampled[split].questions])
     found = []
     for probe in PROBES:
         test = Table(padded(shown[split], probe), _gold(shown[split]), groups)
         known = Table(padded(shown[learn], probe), _gold(shown[learn]), learn_groups) if learn else None
-        clusters = panoramas if probe.nuisance else groups
+        clusters = together if probe.nuisance else groups
         found.append(trial(test, known, clusters=clusters, seed=seed, bend=probe.name != "blind", below=probe.nuisance))
     return found
 
@@ -179,6 +181,10 @@ def _rows(outcomes: Mapping[str, list[Outcome | None]]) -> dict[str, list[dict[s
             probe = PROBES[number]
             rows[split][number] = {"name": probe.name, "kind": probe.kind, "sees": probe.sees, **figures}
     return rows
+
+
+def _set_of(question: Question) -> str:
+    return " ".join(sorted(option.satellite_image for option in question.candidates))
 
 
 def _gold(shown: list[Shown]) -> np.ndarray:

@@ -54,7 +54,7 @@ def trial(
         learn: Questions of other places to learn on; None: each part of ``test`` is tried by a model that learnt on the
             groups of the other parts.
         clusters: ``[N]`` test questions that may be hit or missed together; None where all are independent. For a
-            nuisance these are the questions about one panorama, whose right tile is the same; questions that merely
+            nuisance these are the questions about one panorama, or about one set of tiles; questions that merely
             share tiles are not more alike than others if nothing leaks, as the right tile of one is a wrong one of the
             other. For a cue they are the neighbourhoods, some of which are easier.
         seed: Decides held-out groups and random features.
