@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 import string
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from geor1.records import Candidate, Pair, Question
 from geor1.synthesis.negatives import Neighbourhoods
+from geor1.synthesis.record_file import RecordFile, RecordWriter
 from geor1.synthesis.sources import chosen_rows
 
 MAX_CANDIDATES = len(string.ascii_uppercase)
@@ -48,7 +52,67 @@ def balanced_positions(n: int, candidates: int, rng: np.random.Generator) -> np.
     return rng.permutation(cycle[np.arange(n) % candidates])
 
 
-def build_questions(
+@dataclasses.dataclass(frozen=True)
+class QuestionPlan:
+    """Questions about one split, to be made once, one at a time.
+
+    Attributes:
+        hood: The pairs, with the rule for negatives.
+        letters: K option letters in order.
+        asked: Numbers of the pairs asked about, one for each question.
+        gold: Positions of the right tiles, 0 … K-1, one for each question.
+        left_out: Ids of pairs with too few negatives.
+        n_pairs: How many pairs are asked about; ``asked`` runs through them again and again.
+        rng: Decides negatives and the final order.
+    """
+
+    hood: Neighbourhoods
+    letters: tuple[str, ...]
+    asked: np.ndarray
+    gold: np.ndarray
+    left_out: list[str]
+    n_pairs: int
+    rng: np.random.Generator
+
+    def made(self) -> Iterator[Question]:
+        """The questions, pair after pair.
+
+        Raises:
+            NegativesError: A pair has too few negatives.
+        """
+        chosen = self.hood.choose_each(self.asked.tolist(), len(self.letters) - 1, self.rng)
+        for place, others in enumerate(chosen):
+            yield self._question(place, others)
+
+    def order(self) -> np.ndarray:
+        """The order in which they shall stand; drawn when all are made."""
+        return self.rng.permutation(len(self.asked))
+
+    def _question(self, place: int, others: list[tuple[int, float | None]]) -> Question:
+        number, gold, turn = int(self.asked[place]), int(self.gold[place]), place // self.n_pairs
+        pair = self.hood.pairs[number]
+        others.insert(gold, (number, 0.0))
+        return Question(
+            question_id=f"{pair.pair_id}/q{turn}",
+            pair_id=pair.pair_id,
+            source=pair.source,
+            split=pair.split,
+            ground_image=pair.ground_image,
+            candidates=tuple(
+                candidate_of(self.hood.pairs[other], letter, distance)
+                for letter, (other, distance) in zip(self.letters, others, strict=True)
+            ),
+            answer=self.letters[gold],
+            latitude_deg=pair.latitude_deg,
+            longitude_deg=pair.longitude_deg,
+            city=pair.city,
+            country=pair.country,
+            country_code=pair.country_code,
+            facts=pair.facts,
+        )
+
+
+def plan_questions(
     hood: Neighbourhoods,
     *,
     split: str,
@@ -57,8 +121,8 @@ def build_questions(
     questions_per_city: int = 0,
     seed: int = 0,
     skip_isolated: bool = False,
-) -> tuple[list[Question], list[str]]:
-    """Questions about every pair of one split.
+) -> QuestionPlan:
+    """Decide which pairs of one split are asked about, and where the right tiles stand.
 
     Args:
         hood: The pairs, with the rule for negatives.
@@ -69,6 +133,31 @@ def build_questions(
             pairs stand by as negatives; 0 asks about all.
         seed: Decides negatives, letters and the order of the list.
         skip_isolated: Leave out pairs with too few negatives instead of stopping.
+    """
+    letters = letters_of(candidates)
+    rng = np.random.default_rng([seed, 11, ("train", "test").index(split)])
+    mine = hood.numbers_of(split)
+    keep = chosen_rows((str(code) for code in hood.cities[mine]), questions_per_city, seed)
+    mine = mine if keep is None else mine[keep]
+    isolated = [int(number) for number in mine if not hood.enough(number, candidates - 1)] if skip_isolated else []
+    asked = np.setdiff1d(mine, isolated)
+    return QuestionPlan(
+        hood=hood,
+        letters=letters,
+        asked=np.tile(asked, questions_per_pair),
+        gold=balanced_positions(len(asked) * questions_per_pair, candidates, rng),
+        left_out=[hood.pairs[number].pair_id for number in isolated],
+        n_pairs=len(asked),
+        rng=rng,
+    )
+
+
+def build_questions(hood: Neighbourhoods, **settings: Any) -> tuple[list[Question], list[str]]:
+    """Questions about every pair of one split, all in memory.
+
+    Args:
+        hood: The pairs, with the rule for negatives.
+        settings: As :func:`plan_questions` takes them.
 
     Returns:
         The questions in random order, and the ids of the pairs left out.
@@ -76,72 +165,27 @@ def build_questions(
     Raises:
         NegativesError: A pair has too few negatives (unless ``skip_isolated``).
     """
-    letters = letters_of(candidates)
-    rng = np.random.default_rng([seed, 11, ("train", "test").index(split)])
-    mine = hood.numbers_of(split)
-    keep = chosen_rows((str(code) for code in hood.cities[mine]), questions_per_city, seed)
-    mine = mine if keep is None else mine[keep]
-    isolated = [int(number) for number in mine if hood.count(number) < candidates - 1] if skip_isolated else []
-    asked = np.setdiff1d(mine, isolated).tolist()
-    positions = balanced_positions(len(asked) * questions_per_pair, candidates, rng)
-    questions = [
-        make_question(
-            hood,
-            number,
-            f"{hood.pairs[number].pair_id}/q{turn}",
-            letters,
-            int(positions[turn * len(asked) + place]),
-            rng,
-        )
-        for turn in range(questions_per_pair)
-        for place, number in enumerate(asked)
-    ]
-    order = rng.permutation(len(questions))
-    return [questions[k] for k in order], [hood.pairs[number].pair_id for number in isolated]
+    plan = plan_questions(hood, **settings)
+    questions = list(plan.made())
+    return [questions[k] for k in plan.order()], plan.left_out
 
 
-def make_question(
-    hood: Neighbourhoods,
-    number: int,
-    question_id: str,
-    letters: Sequence[str],
-    gold: int,
-    rng: np.random.Generator,
-) -> Question:
-    """One question.
+def write_questions(
+    path: Path, plan: QuestionPlan, watch: Callable[[Iterator[Question]], Iterator[Question]] = iter
+) -> RecordFile[Question]:
+    """The same questions in the same order, written as they are made; none but the one at hand is in memory.
 
     Args:
-        hood: The pairs, with the rule for negatives.
-        number: Position of the panorama's pair in ``hood.pairs``.
-        question_id: Unique in the file.
-        letters: K option letters in order.
-        gold: Position of the true tile, 0 … K-1.
-        rng: Decides the negatives and their order.
+        path: Destination.
+        plan: What to make.
+        watch: Hands each question on before it is written.
 
     Raises:
-        NegativesError: Too few places qualify.
+        NegativesError: As :func:`build_questions`; nothing is then at ``path``.
     """
-    chosen = hood.choose(number, len(letters) - 1, rng)
-    chosen.insert(gold, (number, 0.0))
-    pair = hood.pairs[number]
-    return Question(
-        question_id=question_id,
-        pair_id=pair.pair_id,
-        source=pair.source,
-        split=pair.split,
-        ground_image=pair.ground_image,
-        candidates=tuple(
-            candidate_of(hood.pairs[other], letter, distance)
-            for letter, (other, distance) in zip(letters, chosen, strict=True)
-        ),
-        answer=letters[gold],
-        latitude_deg=pair.latitude_deg,
-        longitude_deg=pair.longitude_deg,
-        city=pair.city,
-        country=pair.country,
-        country_code=pair.country_code,
-        facts=pair.facts,
-    )
+    writer = RecordWriter(path, Question, cached=0)
+    writer.extend(watch(plan.made()))
+    return writer.finish(plan.order())
 
 
 def candidate_of(pair: Pair, letter: str, distance_m: float | None) -> Candidate:
