@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import itertools
 import json
 import math
 import multiprocessing
@@ -23,11 +24,13 @@ from typing import Any
 import numpy as np
 
 from geor1.geodesy import EARTH_RADIUS_KM
-from geor1.records import Pair, write_jsonl
+from geor1.records import Pair
 from geor1.synthesis.layouts.cv_cities import CENTRES_DEG, CITIES, PAIRS
-from geor1.synthesis.negatives import Band, NegativeRule, Neighbourhoods
-from geor1.synthesis.pair_file import PairWriter
-from geor1.synthesis.questions import build_questions
+from geor1.synthesis.negative_rule import Band, NegativeRule
+from geor1.synthesis.negatives import Neighbourhoods
+from geor1.synthesis.questions import plan_questions, write_questions
+from geor1.synthesis.record_file import RecordWriter
+from geor1.synthesis.report import QuestionTally
 
 PER_KM2 = 200.0
 """Pairs a square kilometre. CV-Cities does not say; 20,214 pairs within Paris' 105 km² would be 193."""
@@ -50,6 +53,8 @@ class Size:
         per_km2: Pairs a square kilometre.
         rule: Key of :data:`RULES`.
         embedding: Length of the embeddings of hard negatives; 0 for none.
+        copies: Of every city, each a town of its own.
+        placed: Whether positions are known.
     """
 
     n_cities: int = 16
@@ -57,18 +62,28 @@ class Size:
     per_km2: float = PER_KM2
     rule: str = "one ring"
     embedding: int = 0
+    copies: int = 1
+    placed: bool = True
 
 
-def made_up_pairs(n_cities: int, per_km2: float, *, seed: int = 0) -> Iterator[Pair]:
+def made_up_pairs(
+    n_cities: int, per_km2: float, *, copies: int = 1, placed: bool = True, seed: int = 0
+) -> Iterator[Pair]:
     """Pairs at made-up places of CV-Cities' cities, on streets of a square town.
 
     Args:
         n_cities: How many cities, the first by name.
         per_km2: How many a square kilometre.
+        copies: Of every city, each a town of its own, 5° east of the last.
+        placed: Whether positions are known.
         seed: Decides where.
     """
     rng = np.random.default_rng(seed)
-    for folder, (city, country, code, split) in list(CITIES.items())[:n_cities]:
+    for copy, (folder, (city, country, code, split)) in itertools.product(
+        range(copies), list(CITIES.items())[:n_cities]
+    ):
+        if copy:
+            city = f"{city} {copy + 1}"
         n = PAIRS[folder]
         side_m = 1000.0 * math.sqrt(n / per_km2)
         along, across = rng.uniform(0, side_m, n), np.round(rng.uniform(0, side_m, n) / STREET_M) * STREET_M
@@ -76,16 +91,16 @@ def made_up_pairs(n_cities: int, per_km2: float, *, seed: int = 0) -> Iterator[P
         east = np.where(north == along - side_m / 2, across, along) - side_m / 2
         degree_m = math.radians(1.0) * 1000.0 * EARTH_RADIUS_KM
         latitudes = CENTRES_DEG[folder][0] + north / degree_m
-        longitudes = CENTRES_DEG[folder][1] + east / degree_m / np.cos(np.radians(latitudes))
+        longitudes = CENTRES_DEG[folder][1] + 5.0 * copy + east / degree_m / np.cos(np.radians(latitudes))
         for number, (latitude_deg, longitude_deg) in enumerate(zip(latitudes, longitudes, strict=True)):
             yield Pair(
-                pair_id=f"cv-cities/{folder}/{number}",
+                pair_id=f"cv-cities/{folder}{copy or ''}/{number}",
                 source="cv-cities",
                 split=split,
-                ground_image=f"images/g{folder}{number}.jpg",
-                satellite_image=f"images/s{folder}{number}.jpg",
-                latitude_deg=round(float(latitude_deg), 7),
-                longitude_deg=round(float(longitude_deg), 7),
+                ground_image=f"images/g{folder}{copy or ''}{number}.jpg",
+                satellite_image=f"images/s{folder}{copy or ''}{number}.jpg",
+                latitude_deg=round(float(latitude_deg), 7) if placed else None,
+                longitude_deg=round((float(longitude_deg) + 180.0) % 360.0 - 180.0, 7) if placed else None,
                 city=city,
                 country=country,
                 country_code=code,
@@ -107,8 +122,8 @@ def measure(size: Size) -> dict[str, Any]:
 
 def _measure(size: Size) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
-        writer = PairWriter(Path(folder) / "pairs.jsonl")
-        writer.extend(made_up_pairs(size.n_cities, size.per_km2))
+        writer = RecordWriter(Path(folder) / "pairs.jsonl", Pair)
+        writer.extend(made_up_pairs(size.n_cities, size.per_km2, copies=size.copies, placed=size.placed))
         pairs = writer.finish()
         embeddings = _embeddings(Path(folder) / "embeddings.npy", len(pairs), size.embedding)
         rule = RULES[size.rule]
@@ -135,11 +150,8 @@ def _ask(hood: Neighbourhoods, folder: Path, per_city: int) -> int:
     """Questions of both splits, written as stage 01 writes them; how many."""
     n = 0
     for split in ("train", "test"):
-        questions, _ = build_questions(
-            hood, split=split, candidates=5, questions_per_city=per_city, skip_isolated=False
-        )
-        write_jsonl(folder / f"questions_{split}.jsonl", questions)
-        n += len(questions)
+        plan = plan_questions(hood, split=split, candidates=5, questions_per_city=per_city, skip_isolated=True)
+        n += len(write_questions(folder / f"questions_{split}.jsonl", plan, QuestionTally().count))
     return n
 
 
@@ -164,6 +176,8 @@ def main() -> None:
     parser.add_argument("--per-km2", type=float, default=PER_KM2, help="pairs a square kilometre")
     parser.add_argument("--rule", choices=sorted(RULES), default="one ring")
     parser.add_argument("--embedding", type=int, default=0, help="length of embeddings for hard negatives; 0: none")
+    parser.add_argument("--copies", type=int, default=1, help="of every city, for more pairs than CV-Cities has")
+    parser.add_argument("--unplaced", action="store_true", help="pairs without position")
     given = parser.parse_args()
     rows = []
     for n_cities in given.cities:
@@ -175,6 +189,8 @@ def main() -> None:
                     per_km2=given.per_km2,
                     rule=given.rule,
                     embedding=given.embedding,
+                    copies=given.copies,
+                    placed=not given.unplaced,
                 )
             )
         )

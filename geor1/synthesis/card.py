@@ -84,7 +84,7 @@ def _body(report: dict[str, Any], config: dict[str, Any], synthetic: bool) -> li
         f"| cities / countries | {report['cities']} / {report['countries']} |",
         "",
         f"- **Questions**: 1 panorama, up to {k} tiles, one of them the same place, its letter uniform. The others lie",
-        f"  in the same neighbourhood, {config['min_separation_m']:g} to {config['max_radius_m']:g} m away; difficulty "
+        f"  in the same neighbourhood, {_reach(report, config)} away; difficulty "
         f"`{config['difficulty']}`. No city is in both splits."
         + (" Each set of tiles is asked about once for each of its places." if config["share_sets"] else ""),
         "- **Chains of thought** of the kind `unmatched` never show a panorama beside its own tile, so they carry no",
@@ -98,6 +98,12 @@ def _body(report: dict[str, Any], config: dict[str, Any], synthetic: bool) -> li
         "all counts.",
         "",
     ]
+
+
+def _reach(report: dict[str, Any], config: dict[str, Any]) -> str:
+    """How near and far negatives are, where positions are known."""
+    least = report["separation"]["least_m"]
+    return f"{'' if least is None else f'{least:g} to '}{config['max_radius_m']:g} m"
 
 
 def _probes(report: dict[str, Any]) -> list[str]:

@@ -6,10 +6,11 @@ import dataclasses
 from typing import Any
 
 from geor1.runs import ConfigError
-from geor1.synthesis.negatives import DIFFICULTIES, Band, NegativeRule
+from geor1.synthesis.negative_rule import DIFFICULTIES, Band, NegativeRule
 from geor1.synthesis.probes import ALARMS
 from geor1.synthesis.questions import MAX_CANDIDATES
 from geor1.synthesis.scaffolds import CONCLUSIONS
+from geor1.synthesis.separation import half_diagonal
 from geor1.synthesis.teacher.config import TeacherConfig
 
 LAYOUTS = {
@@ -61,7 +62,10 @@ class SynthesisConfig:
         scenes_per_neighbourhood: Fewest scenes rendered together (``world``); at least ``candidates`` + 1.
         candidates: K, options of a question.
         questions_per_pair: Questions about each train panorama; test panoramas are asked about once.
-        min_separation_m: Nearest negative.
+        tile_extent_m: Ground along the edge of a tile, where the source does not know it (CV-Cities, University-1652,
+            folders, Hugging Face datasets) or less of it is shown than it knows; 0 states nothing.
+        min_separation_m: Nearest negative; 0 derives it, half the diagonal of a tile, so that none contains the camera
+            (:mod:`geor1.synthesis.separation`). Less than that is an error.
         max_radius_m: Farthest negative.
         difficulty: ``easy``, ``mixed`` or ``hard`` negatives, by directions shared with the truth or by ``embeddings``.
             Without ``share_sets`` only ``mixed`` leaves nothing in the tiles: chosen by their likeness to the truth,
@@ -113,7 +117,8 @@ class SynthesisConfig:
     scenes_per_neighbourhood: int = 12
     candidates: int = 5
     questions_per_pair: int = 1
-    min_separation_m: float = 120.0
+    tile_extent_m: float = 0.0
+    min_separation_m: float = 0.0
     max_radius_m: float = 4000.0
     difficulty: str = "mixed"
     share_sets: bool = False
@@ -160,7 +165,7 @@ class SynthesisConfig:
         _between("seed", self.seed, 0, 2**20)
         counts = ("train_pairs", "test_pairs", "pairing_scaffolds", "geolocation_scaffolds", "labelled_scaffolds")
         counts += ("pairs_per_city", "questions_per_city")
-        for name in (*counts, "coordinate_tolerance_km", "min_separation_m"):
+        for name in (*counts, "coordinate_tolerance_km", "tile_extent_m", "min_separation_m"):
             _between(name, getattr(self, name), 0, float("inf"))
         if not self.min_separation_m < self.max_radius_m:
             _refuse("max_radius_m", self.max_radius_m, f"more than min_separation_m={self.min_separation_m:g}")
@@ -175,8 +180,11 @@ class SynthesisConfig:
             _refuse("source_path", self.source_path, f"a path, as source is {self.source!r}")
 
     def _check_negatives(self) -> None:
+        needed = half_diagonal(self.tile_extent_m)
+        if needed and 0 < self.min_separation_m < needed.least_m:
+            _refuse("min_separation_m", self.min_separation_m, f"at least {needed.least_m:g}, {needed.why}, or 0")
         try:
-            self.rule()
+            self.rule(self.min_separation_m)
         except ValueError as error:
             raise ConfigError(str(error)) from error
         if self.embeddings and self.difficulty == "mixed":
@@ -185,10 +193,14 @@ class SynthesisConfig:
             if getattr(self, name) and self.source in _WITHOUT[name]:
                 _refuse(name, getattr(self, name), f"nothing for source={self.source!r}, which does not use it")
 
-    def rule(self) -> NegativeRule:
-        """Which places may stand beside the true tile."""
+    def rule(self, least_m: float) -> NegativeRule:
+        """Which places may stand beside the true tile.
+
+        Args:
+            least_m: Nearest, as :func:`geor1.synthesis.separation.decide` says.
+        """
         return NegativeRule(
-            min_separation_m=self.min_separation_m,
+            min_separation_m=least_m,
             max_radius_m=self.max_radius_m,
             difficulty=self.difficulty,
             bands=tuple(Band(*band) for band in self.bands),

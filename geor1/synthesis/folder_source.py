@@ -9,8 +9,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from geor1.records import Pair, RecordError, check_coordinates
-from geor1.synthesis.images import JPEG_QUALITY, ImageError
+from geor1.synthesis.images import ImageError
 from geor1.synthesis.placing import Placer, ordered_map
+from geor1.synthesis.reading import Reader
 from geor1.synthesis.sources import Books, SourceError, chosen_rows
 from geor1.synthesis.swapped import refuse_swapped
 
@@ -30,32 +31,18 @@ _FACTS = ("city", "country", "country_code", "season")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class FolderSource:
+class FolderSource(Reader):
     """Pairs of one folder.
 
-    Attributes:
+    Attributes, besides those of :class:`~geor1.synthesis.reading.Reader`:
         folder: Holds ``<name>_ground.<ext>`` and ``<name>_satellite.<ext>`` (jpg, jpeg, png or webp), and at most one
             ``*.csv`` with a header: ``name``, ``lat``, ``lon`` and, if known, ``city``, ``country``, ``country_code``,
             ``split``, ``season``.
         split: Split of pairs for which the CSV names none.
-        panorama_px: Width and height of the ground images written; (0, 0) keeps each image's own size.
-        tile_px: Edge of the tiles written; 0 keeps each tile's own size.
-        quality: JPEG quality of what has to be encoded.
-        pairs_per_city: Deliver at most so many pairs of each city and split, a seeded choice; 0 delivers all.
-        seed: Decides that choice.
-        workers: Threads that read and decode images; changes no result.
-        books: What was read and what was left out; says whether broken rows stop.
     """
 
     folder: Path
     split: str = "test"
-    panorama_px: tuple[int, int] = (0, 0)
-    tile_px: int = 0
-    quality: int = JPEG_QUALITY
-    pairs_per_city: int = 0
-    seed: int = 0
-    workers: int = 1
-    books: Books = dataclasses.field(default_factory=Books, compare=False)
 
     @property
     def name(self) -> str:
@@ -76,7 +63,7 @@ class FolderSource:
             f"{rows.get(name, {}).get('split', self.split)}/{rows.get(name, {}).get('city', '')}" for name in names
         )
         keep = chosen_rows(groups, self.pairs_per_city, self.seed)
-        placer = Placer(out_dir, self.panorama_px, self.tile_px, self.quality, self.books.images)
+        placer = self.placer(out_dir)
 
         def make(name: str) -> tuple[str, Pair | ImageError]:
             """The pair, or why there is none."""

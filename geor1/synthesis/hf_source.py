@@ -15,9 +15,10 @@ from typing import Any
 
 from geor1.records import Pair, RecordError, check_coordinates
 from geor1.runs.errors import did_you_mean
-from geor1.synthesis.images import JPEG_QUALITY, ImageError
+from geor1.synthesis.images import ImageError
 from geor1.synthesis.placing import Placer, ordered_map
-from geor1.synthesis.sources import Books, SourceError, chosen_rows
+from geor1.synthesis.reading import Reader
+from geor1.synthesis.sources import SourceError, chosen_rows
 from geor1.synthesis.swapped import refuse_swapped
 
 IMAGES = ("panorama", "tile")
@@ -32,10 +33,10 @@ _LOADERS = {".parquet": "parquet", ".jsonl": "json", ".json": "json", ".csv": "c
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class HfSource:
-    """Pairs of a dataset.
+class HfSource(Reader):
+    """Pairs of a dataset, whose rows are read twice for ``pairs_per_city``.
 
-    Attributes:
+    Attributes, besides those of :class:`~geor1.synthesis.reading.Reader`:
         path: Name on the Hub (``owner/name``), a folder, or a Parquet, JSON Lines, CSV or Arrow file.
         columns: What each of ``panorama``, ``tile``, ``latitude``, ``longitude``, ``name``, ``city``, ``country``,
             ``country_code``, ``split`` and ``season`` is called there; those not named are looked for under their own
@@ -45,13 +46,6 @@ class HfSource:
         revision: Commit or tag on the Hub; empty for the newest.
         image_folder: Where relative image paths start; None means the folder of ``path``.
         split: Split of rows for which no column says one.
-        panorama_px: As in :class:`~geor1.synthesis.folder_source.FolderSource`, and so are the rest.
-        tile_px: Likewise.
-        quality: Likewise.
-        pairs_per_city: Likewise; the rows are then read twice.
-        seed: Likewise.
-        workers: Likewise.
-        books: Likewise.
     """
 
     path: str
@@ -61,13 +55,6 @@ class HfSource:
     revision: str = ""
     image_folder: Path | None = None
     split: str = "test"
-    panorama_px: tuple[int, int] = (0, 0)
-    tile_px: int = 0
-    quality: int = JPEG_QUALITY
-    pairs_per_city: int = 0
-    seed: int = 0
-    workers: int = 1
-    books: Books = dataclasses.field(default_factory=Books, compare=False)
 
     def __post_init__(self) -> None:
         for name in self.columns:
@@ -90,7 +77,7 @@ class HfSource:
         """
         rows, present = self._rows()
         keep = chosen_rows(self._groups() if self.pairs_per_city else (), self.pairs_per_city, self.seed)
-        placer = Placer(out_dir, self.panorama_px, self.tile_px, self.quality, self.books.images)
+        placer = self.placer(out_dir)
         named = self._named(rows, present.get("name"))
         wanted = (one for one in named if keep is None or keep[one[0]])
 

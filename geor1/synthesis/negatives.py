@@ -6,87 +6,36 @@ camera's own spot.
 
 A k-d tree over unit vectors finds the neighbours of a place in time that depends on how many there are, not on how
 large the data set is; nothing is kept between questions. The straight line through the Earth decides, which is the
-great circle's distance to a micrometre and knows neither poles nor the antimeridian.
+great circle's distance to a micrometre and knows neither poles nor the antimeridian. Where positions are unknown a
+draw from all that agree stands in for the neighbours, so that time does not depend on the data set's size there either.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
 from scipy.spatial import cKDTree
 
-from geor1.answers.chains import DIRECTIONS
 from geor1.geodesy import EARTH_RADIUS_KM, haversine_km
 from geor1.records import Pair
+from geor1.synthesis.columns import Pool, read_columns
+from geor1.synthesis.likeness import cosines
+from geor1.synthesis.negative_rule import NegativeRule
 
-DIFFICULTIES = ("easy", "mixed", "hard")
-EMBEDDED_MOST = 4096
-"""Most places compared by embedding for one question; where more qualify, so many are drawn evenly first."""
+UNPLACED_MOST = 4096
+"""Most pairs without position that one question looks at; of more, so many are drawn evenly first."""
+TOGETHER, NEIGHBOURS_TOGETHER = 128, 1_000_000
+"""Questions compared by embedding at once, and neighbours of them together: 128 Paris panoramas have 700,000."""
 _EARTH_M = 1000.0 * EARTH_RADIUS_KM
 _ROUNDING_M = 1e-6  # a place that lies on a limit is within it
 
 
 class NegativesError(ValueError):
     """Too few places qualify as negatives; the message says how many, by which rule, and what to change."""
-
-
-class Band(NamedTuple):
-    """A ring around the camera from which a share of the negatives is drawn.
-
-    Attributes:
-        from_m: Nearest, great circle.
-        to_m: Farthest.
-        share: Of the negatives, in (0, 1].
-    """
-
-    from_m: float
-    to_m: float
-    share: float
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class NegativeRule:
-    """Which other places may stand beside the true tile.
-
-    Attributes:
-        min_separation_m: Nearest allowed, great circle; at least a tile's diagonal, so that no negative contains the
-            camera.
-        max_radius_m: Farthest allowed.
-        difficulty: Among those, ``easy`` takes the tiles least like the truth, ``hard`` the most, ``mixed`` draws
-            evenly. Likeness is the cosine of the embeddings where there are some, else the number of directions that
-            show the same, where the facts of the four directions are known.
-        bands: Rings that do not overlap, near to far, whose shares add up to 1; empty draws from the whole range. Where
-            a ring has too few places, the others fill in; places in a gap between rings never qualify.
-        same: Facts (or ``city``) in which a negative must agree with the truth, where both are known.
-    """
-
-    min_separation_m: float = 120.0
-    max_radius_m: float = 4000.0
-    difficulty: str = "mixed"
-    bands: tuple[Band, ...] = ()
-    same: tuple[str, ...] = ("city", "season")
-
-    def __post_init__(self) -> None:
-        if not 0.0 <= self.min_separation_m < self.max_radius_m:
-            raise ValueError(
-                f"min_separation_m={self.min_separation_m}, max_radius_m={self.max_radius_m}: expected 0 <= min < max"
-            )
-        if self.difficulty not in DIFFICULTIES:
-            raise ValueError(f"difficulty={self.difficulty!r}: expected one of {DIFFICULTIES}")
-        last_m = self.min_separation_m
-        for band in self.bands:
-            if not (last_m <= band.from_m < band.to_m <= self.max_radius_m and 0.0 < band.share <= 1.0):
-                raise ValueError(
-                    f"bands={[tuple(one) for one in self.bands]}: expected [from_m, to_m, share] near to far without "
-                    f"overlap within {self.min_separation_m:g} to {self.max_radius_m:g} m, each share in (0, 1]"
-                )
-            last_m = band.to_m
-        if self.bands and not math.isclose(sum(band.share for band in self.bands), 1.0, abs_tol=1e-6):
-            raise ValueError(f"bands={[tuple(one) for one in self.bands]}: expected shares that add up to 1")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -96,10 +45,20 @@ class _Group:
     Attributes:
         numbers: Of the pairs, by latitude (in the order given where they have no position).
         tree: Over their unit vectors; None where they have no position.
+        pool: By the facts in which negatives must agree; None where they have a position.
     """
 
     numbers: np.ndarray
     tree: cKDTree | None
+    pool: Pool | None
+
+
+class _Near(NamedTuple):
+    """What may stand beside one pair: numbers, and directions shared with it, [M] each."""
+
+    number: int
+    others: np.ndarray
+    shared: np.ndarray
 
 
 class Neighbourhoods:
@@ -124,7 +83,7 @@ class Neighbourhoods:
                 f"{list(embeddings.shape)}"
             )
         self._embeddings = embeddings
-        columns = _columns(pairs, rule.same)
+        columns = read_columns(pairs, rule.same)
         self.cities, self._train = columns.cities, columns.train
         self._latitude, self._longitude = columns.latitude, columns.longitude
         self._features, self._same, self._tiles = columns.features, columns.same, columns.tiles
@@ -132,7 +91,6 @@ class Neighbourhoods:
         phi, lam = np.radians(self._latitude), np.radians(self._longitude)
         self._vectors = np.stack([np.cos(phi) * np.cos(lam), np.cos(phi) * np.sin(lam), np.sin(phi)], axis=1)
         self._group_of = columns.groups
-        self._leaves_gaps = _leave_gaps(rule)
         self._groups = [self._make_group(columns.groups == code) for code in range(columns.groups.max(initial=-1) + 1)]
 
     def numbers_of(self, split: str) -> np.ndarray:
@@ -141,8 +99,13 @@ class Neighbourhoods:
 
     def count(self, number: int) -> int:
         """How many tiles may stand beside that of a pair."""
-        near, _ = self._near(number)
-        return len(np.unique(self._tiles[near])) if self._shared_tiles else len(near)
+        return self._distinct(self._near(number).others)
+
+    def enough(self, number: int, count: int) -> bool:
+        """Whether so many tiles may stand beside that of a pair; looks no further than it must."""
+        if self._sampled(number) and self._distinct(self._near(number, np.arange(UNPLACED_MOST)).others) >= count:
+            return True
+        return self.count(number) >= count
 
     def eligible(self, number: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """All that qualify as negatives of a pair.
@@ -153,51 +116,66 @@ class Neighbourhoods:
         Returns:
             Numbers, distances in metres (NaN unknown) and shared directions, each [M]; found anew at each call.
         """
-        near, shared = self._near(number)
+        _, near, shared = self._near(number)
         return near, self._distances_m(number, near), shared
 
     def choose(self, number: int, count: int, rng: np.random.Generator) -> list[tuple[int, float | None]]:
-        """Draw negatives of one pair.
+        """Draw negatives of one pair; see :meth:`choose_each`."""
+        return next(self.choose_each([number], count, rng))
+
+    def choose_each(
+        self, numbers: Iterable[int], count: int, rng: np.random.Generator
+    ) -> Iterator[list[tuple[int, float | None]]]:
+        """Draw negatives of one pair after the other.
 
         Args:
-            number: Position of the pair in the sequence given to the constructor.
-            count: How many, K - 1 for a question.
-            rng: Decides the draw and its order.
+            numbers: Positions of the pairs in the sequence given to the constructor.
+            count: How many negatives of each, K - 1 for a question.
+            rng: Decides the draws and their order.
 
-        Returns:
-            ``count`` ``(number, distance in metres or None)`` of distinct tiles, in random order, never ``number``
-            itself.
+        Yields:
+            For each ``count`` ``(number, distance in metres or None)`` of distinct tiles, in random order, never the
+            pair itself.
 
         Raises:
             NegativesError: Fewer than ``count`` places qualify.
         """
-        near, shared = self._near(number)
+        for together in self._together(numbers, count, rng):
+            for found, likeness in zip(together, self._likeness(together), strict=True):
+                yield self._choose(found, likeness, count, rng)
+
+    def _choose(
+        self, found: _Near, likeness: np.ndarray | None, count: int, rng: np.random.Generator
+    ) -> list[tuple[int, float | None]]:
+        number, near, _ = found
         if len(near) < count:
             raise NegativesError(self._too_few(number, len(near), count))
-        order = self.ranked(number, near, shared, rng)
+        order = self._order(found, likeness, rng)
         banded = self.rule.bands and self._latitude[number] == self._latitude[number]
         picked = self._by_band(number, near, order, count, rng) if banded else self._first(near, order, count)
         if len(picked) < count:
             raise NegativesError(self._too_few(number, len(picked), count))
-        ranked = self.rule.difficulty != "mixed"
-        return self.beside(number, near[rng.permutation(picked) if ranked or banded else picked])
+        again = likeness is not None or banded
+        return self.beside(number, near[rng.permutation(picked) if again else picked])
 
-    def ranked(self, number: int, near: np.ndarray, shared: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """Places in the order in which the rule's difficulty takes them, ties at random.
+    def ranked(self, number: int, rng: np.random.Generator) -> np.ndarray:
+        """All that qualify as negatives of a pair, in the order in which the rule's difficulty takes them.
 
         Args:
             number: Position of the pair in the sequence given to the constructor.
-            near: Numbers that qualify, and
-            shared: the directions that each shares, as from :meth:`eligible`.
-            rng: Decides the order.
+            rng: Decides between those that are equally alike.
 
         Returns:
-            Positions in ``near``.
+            Their numbers.
         """
-        order = rng.permutation(len(near))
-        if self.rule.difficulty == "mixed":
+        found = self._near(number)
+        return found.others[self._order(found, self._likeness([found])[0], rng)]
+
+    def _order(self, found: _Near, likeness: np.ndarray | None, rng: np.random.Generator) -> np.ndarray:
+        order = rng.permutation(len(found.others))
+        if likeness is None:
             return order
-        order, likeness = self._likeness(number, near, shared, order)
+        likeness = likeness[order]
         return order[np.argsort(likeness if self.rule.difficulty == "easy" else -likeness, kind="stable")]
 
     def beside(self, number: int, others: np.ndarray) -> list[tuple[int, float | None]]:
@@ -230,27 +208,66 @@ class Neighbourhoods:
     def _make_group(self, members: np.ndarray) -> _Group:
         numbers = np.flatnonzero(members)
         numbers = numbers[np.argsort(self._latitude[numbers], kind="stable")]
-        placed = bool(len(numbers)) and not math.isnan(self._latitude[numbers[0]])
-        return _Group(numbers, cKDTree(self._vectors[numbers]) if placed else None)
+        if math.isnan(self._latitude[numbers[0]]):
+            return _Group(numbers, None, Pool(numbers, self._same[numbers]))
+        return _Group(numbers, cKDTree(self._vectors[numbers]), None)
 
-    def _near(self, number: int) -> tuple[np.ndarray, np.ndarray]:
-        """Numbers and shared directions of all that qualify."""
+    def _together(self, numbers: Iterable[int], count: int, rng: np.random.Generator) -> Iterator[list[_Near]]:
+        """What may stand beside each pair, of many pairs at once where embeddings are compared, else of one."""
+        waiting: list[_Near] = []
+        for number in numbers:
+            sampled = self._sampled(number)
+            if waiting and (
+                sampled  # its draw is due when all before it are done
+                or self._embeddings is None
+                or len(waiting) == TOGETHER
+                or sum(len(found.others) for found in waiting) >= NEIGHBOURS_TOGETHER
+            ):
+                yield waiting
+                waiting = []
+            waiting.append(self._sample(number, count, rng) if sampled else self._near(number))
+        if waiting:
+            yield waiting
+
+    def _sampled(self, number: int) -> bool:
+        """Whether so many agree with a pair without position that a draw of them must do."""
+        pool = self._groups[self._group_of[number]].pool
+        return pool is not None and pool.size(self._same[number]) > UNPLACED_MOST
+
+    def _sample(self, number: int, count: int, rng: np.random.Generator) -> _Near:
+        pool = self._groups[self._group_of[number]].pool
+        assert pool is not None
+        places = rng.choice(pool.size(self._same[number]), UNPLACED_MOST, replace=False)
+        some = self._near(number, places)
+        return some if self._distinct(some.others) >= count else self._near(number)
+
+    def _distinct(self, numbers: np.ndarray) -> int:
+        """Of how many tiles these pairs are."""
+        return len(np.unique(self._tiles[numbers])) if self._shared_tiles else len(numbers)
+
+    def _near(self, number: int, places: np.ndarray | None = None) -> _Near:
+        """All that qualify; of pairs without position those at some places of the pool, if so wanted."""
         group = self._groups[self._group_of[number]]
-        near = group.numbers if group.tree is None else self._within(number, group, self.rule.min_separation_m)
+        codes = self._same[number]
+        if group.pool is not None:
+            near = group.pool.take(codes, places)
+        else:
+            near = self._within(number, group, self.rule.min_separation_m)
         keep = near != number
         if self._shared_tiles:
             keep &= self._tiles[near] != self._tiles[number]
-        for codes in self._same:
-            if codes[number] >= 0:
-                keep &= (codes[near] == codes[number]) | (codes[near] < 0)
+        if group.tree is not None:
+            for column in np.flatnonzero(codes >= 0):
+                theirs = self._same[near, column]
+                keep &= (theirs == codes[column]) | (theirs < 0)
         near = near[keep]
-        if self._leaves_gaps and group.tree is not None:
+        if self.rule.leaves_gaps and group.tree is not None:
             near = near[np.any(self._rings(self._distances_m(number, near)), axis=0)]
         if (self._features[number] < 0).all():
-            return near, np.zeros(len(near), dtype=np.int64)
+            return _Near(number, near, np.zeros(len(near), dtype=np.int64))
         equal = self._agreeing(number, near)
         same_scene = equal.all(axis=1)
-        return near[~same_scene], equal.sum(axis=1)[~same_scene]
+        return _Near(number, near[~same_scene], equal.sum(axis=1)[~same_scene])
 
     def _within(self, number: int, group: _Group, from_m: float = 0.0) -> np.ndarray:
         """Members of a group at most ``max_radius_m`` away, by latitude; all from 0 m on include the pair itself."""
@@ -273,18 +290,13 @@ class Neighbourhoods:
             lon2=self._longitude[others],
         )
 
-    def _likeness(
-        self, number: int, near: np.ndarray, shared: np.ndarray, order: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Which places are compared, and how alike each is."""
+    def _likeness(self, together: Sequence[_Near]) -> Sequence[np.ndarray | None]:
+        """How alike each place is to the pair beside which it may stand; None where that decides nothing."""
+        if self.rule.difficulty == "mixed":
+            return [None] * len(together)
         if self._embeddings is None:
-            return order, shared[order]
-        order = order[:EMBEDDED_MOST]
-        rows = np.asarray(self._embeddings[np.sort(near[order])], dtype=np.float32)  # sorted, for a mapped file
-        rows = rows[np.argsort(np.argsort(near[order], kind="stable"), kind="stable")]
-        own = np.asarray(self._embeddings[number], dtype=np.float32)
-        norms = np.linalg.norm(rows, axis=1) * np.linalg.norm(own)
-        return order, np.divide(rows @ own, norms, out=np.zeros(len(rows), np.float32), where=norms > 0)
+            return [found.shared for found in together]
+        return cosines(self._embeddings, [found.number for found in together], [found.others for found in together])
 
     def _first(self, near: np.ndarray, order: np.ndarray, count: int) -> np.ndarray:
         """The first ``count`` of an order, of tiles that are shared only one each."""
@@ -331,62 +343,23 @@ class Neighbourhoods:
         )
 
 
-class _Columns(NamedTuple):
-    """What the choice needs of the pairs, [N] each: integers equal where texts are, -1 where unknown."""
-
-    latitude: np.ndarray
-    longitude: np.ndarray
-    train: np.ndarray
-    groups: np.ndarray
-    cities: np.ndarray
-    tiles: np.ndarray
-    features: np.ndarray  # [N, 4]
-    same: list[np.ndarray]
-
-
-def _columns(pairs: Sequence[Pair], same: Sequence[str]) -> _Columns:
-    """One pass over the pairs."""
-    codes: dict[object, int] = {}
-    groups: dict[object, int] = {}
-    tiles: dict[str, int] = {}
-    n = len(pairs)
-    position = np.full((2, n), math.nan)
-    train, of_group, tile = np.zeros(n, bool), np.zeros(n, np.int32), np.zeros(n, np.int64)
-    text = np.full((n, len(DIRECTIONS) + 1 + len(same)), -1, np.int32)
-    for number, pair in enumerate(pairs):
-        if pair.latitude_deg is not None and pair.longitude_deg is not None:
-            position[:, number] = pair.latitude_deg, pair.longitude_deg
-        train[number] = pair.split == "train"
-        key = (pair.source, pair.split, pair.latitude_deg is not None)
-        of_group[number] = groups.setdefault(key, len(groups))
-        tile[number] = tiles.setdefault(pair.satellite_image, len(tiles))
-        city = (pair.city, pair.country_code) if pair.city else None
-        kept = (city if name == "city" else pair.facts.get(name) for name in same)
-        for column, word in enumerate((*(pair.facts.get(d) for d in DIRECTIONS), city, *kept)):
-            if word is not None:
-                text[number, column] = codes.setdefault(word, len(codes))
-    columns = [text[:, k] for k in range(len(DIRECTIONS), text.shape[1])]
-    return _Columns(*position, train, of_group, columns[0], tile, text[:, : len(DIRECTIONS)].copy(), columns[1:])
-
-
-def _leave_gaps(rule: NegativeRule) -> bool:
-    """Whether a place within the range can lie in no band."""
-    starts = [band.from_m for band in rule.bands] + [rule.max_radius_m]
-    ends = [rule.min_separation_m] + [band.to_m for band in rule.bands]
-    return bool(rule.bands) and starts != ends
-
-
 def _chord(distance_m: float) -> float:
     """Straight line between two places of the unit sphere that lie so far apart on the Earth, at most its diameter."""
     return 2.0 * math.sin(min(distance_m / _EARTH_M, math.pi) / 2.0)
 
 
 def _rounded(parts: Sequence[float], rng: np.random.Generator) -> list[int]:
-    """Whole numbers with the same sum, each up or down by less than one, right on average."""
+    """Whole numbers with the same sum, each up or down by less than one, and each right on average.
+
+    The rests are laid end to end and marks set at every whole number from a random start on: a part is rounded up with
+    a chance of just its rest, which drawing parts one after the other by their rests does not give.
+    """
     whole = [math.floor(part + 1e-9) for part in parts]
     rest = np.maximum(np.array(parts) - whole, 0.0)
     missing = round(sum(parts)) - sum(whole)
     if missing:
-        for index in rng.choice(len(parts), size=missing, replace=False, p=rest / rest.sum()):
+        ends = np.cumsum(rest)
+        marks = (rng.random() + np.arange(missing)) / missing
+        for index in np.searchsorted(ends / ends[-1], marks, side="right"):
             whole[index] += 1
     return whole

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import array
 import collections
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
@@ -57,9 +58,39 @@ class PairTally:
             yield pair
 
 
+class QuestionTally:
+    """Counts of questions, taken as they pass.
+
+    Attributes:
+        n: How many passed.
+        answers: Questions by letter of the right tile.
+        hardest: Questions by directions that the most similar negative shares with the truth.
+        distances_m: Of every negative whose distance is known; eight bytes each.
+    """
+
+    def __init__(self) -> None:
+        self.n = 0
+        self.answers: collections.Counter[str] = collections.Counter()
+        self.hardest: collections.Counter[int | None] = collections.Counter()
+        self.distances_m = array.array("d")
+
+    def count(self, questions: Iterable[Question]) -> Iterator[Question]:
+        """Hand questions on, counted."""
+        for question in questions:
+            self.n += 1
+            self.answers[question.answer] += 1
+            self.hardest[hardest_negative(question)] += 1
+            self.distances_m.extend(
+                option.distance_m
+                for option in question.candidates
+                if option.letter != question.answer and option.distance_m is not None
+            )
+            yield question
+
+
 def build_report(
     tallies: Sequence[PairTally],
-    questions: dict[str, list[Question]],
+    questions: dict[str, QuestionTally],
     left_out: dict[str, list[str]],
     chains: dict[str, Any],
     seconds: dict[str, float],
@@ -68,12 +99,11 @@ def build_report(
 
     Args:
         tallies: Of the pairs.
-        questions: Split (``train``, ``test``, ``real``) -> questions.
+        questions: Split (``train``, ``test``, ``real``) -> counts of its questions.
         left_out: Split -> ids of pairs with too few negatives.
         chains: Books of the fact check by kind of chain.
         seconds: Wall time by step.
     """
-    splits = [split for split in questions if questions[split] or split != "real"]
     by_split: collections.Counter[str] = collections.Counter({"train": 0, "test": 0})
     by_source: collections.Counter[str] = collections.Counter()
     by_place: collections.Counter[tuple[str, str | None]] = collections.Counter()
@@ -84,14 +114,12 @@ def build_report(
     return {
         "pairs": dict(by_split),
         "pairs_by_source": dict(by_source),
-        "questions": {split: len(questions[split]) for split in splits},
+        "questions": {split: tally.n for split, tally in questions.items()},
         "left_out_for_too_few_negatives": {split: len(ids) for split, ids in left_out.items()},
-        "answers": {
-            split: dict(sorted(collections.Counter(question.answer for question in questions[split]).items()))
-            for split in splits
-        },
+        "answers": {split: dict(sorted(tally.answers.items())) for split, tally in questions.items()},
         "directions_shared_with_hardest_negative": {
-            split: _counts(hardest_negative(question) for question in questions[split]) for split in splits
+            split: dict(sorted(("unknown" if key is None else str(key), n) for key, n in tally.hardest.items()))
+            for split, tally in questions.items()
         },
         "cities": len([place for place in by_place if place[0]]),
         "countries": len(set().union(*(tally.countries for tally in tallies))),
@@ -109,11 +137,6 @@ def hardest_negative(question: Question) -> int | None:
         if option.letter != question.answer and "north" in option.facts and "north" in question.facts
     ]
     return max(shared, default=None)
-
-
-def _counts(values: Iterable[Any]) -> dict[str, int]:
-    counted = collections.Counter("unknown" if value is None else str(value) for value in values)
-    return dict(sorted(counted.items()))
 
 
 def _continents(by_place: collections.Counter[tuple[str, str | None]]) -> dict[str, int]:
@@ -136,19 +159,12 @@ def source_report(books: Books) -> dict[str, Any]:
 
 
 def distances_m(
-    questions: dict[str, list[Question]], bands: Sequence[tuple[float, float, float]]
+    questions: dict[str, QuestionTally], bands: Sequence[tuple[float, float, float]]
 ) -> dict[str, dict[str, float]]:
     """How far the negatives are, in metres, by split: least, median, most, and the share in each band asked for."""
     found = {}
-    for split, items in questions.items():
-        away = np.array(
-            [
-                option.distance_m
-                for question in items
-                for option in question.candidates
-                if option.letter != question.answer and option.distance_m is not None
-            ]
-        )
+    for split, tally in questions.items():
+        away = np.array(tally.distances_m)
         if len(away):
             found[split] = {"min": float(away.min()), "median": float(np.median(away)), "max": float(away.max())}
             for low, high, _ in bands:

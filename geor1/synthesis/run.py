@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 import logging
 import time
@@ -23,12 +24,14 @@ from geor1.synthesis.folder_source import folder_sources
 from geor1.synthesis.images import level_times
 from geor1.synthesis.layouts.base import PairLayout
 from geor1.synthesis.layouts.geox_bench import GeoXLayout
-from geor1.synthesis.negatives import NegativeRule, Neighbourhoods
-from geor1.synthesis.pair_file import PairFile, PairView, PairWriter
+from geor1.synthesis.negative_rule import NegativeRule
+from geor1.synthesis.negatives import Neighbourhoods
 from geor1.synthesis.probes import probe_folder, raise_alarm
-from geor1.synthesis.questions import build_questions
-from geor1.synthesis.report import PairTally, build_report, distances_m, source_report, summary
+from geor1.synthesis.questions import QuestionPlan, plan_questions, write_questions
+from geor1.synthesis.record_file import RecordFile, RecordView, RecordWriter
+from geor1.synthesis.report import PairTally, QuestionTally, build_report, distances_m, source_report, summary
 from geor1.synthesis.scaffolds import Draft, Teacher, geolocation, labelled_pairing, unmatched_pairing
+from geor1.synthesis.separation import Separation, decide, of_questions, require_known
 from geor1.synthesis.source_choice import inputs_of, sizes_px, sources_of
 from geor1.synthesis.sources import Books, Source, SourceError, images_dir
 from geor1.synthesis.teacher.run import REPORT as TEACHER_REPORT
@@ -73,23 +76,26 @@ def run_synthesis(config: SynthesisConfig, run_dir: Path | str, **inputs: Path) 
     if config.source == "world":
         require_free_disk(run_dir, BYTES_PER_PAIR * (config.train_pairs + config.test_pairs))
     read = _read(config, run_dir)
-    questions, left_out = _questions(config, read)
+    asked = _ask(config, read, run_dir)
     seconds = {"pairs_and_questions": time.monotonic() - started}
-    _log.info("%d pairs, %s questions", len(read.pairs), {split: len(items) for split, items in questions.items()})
+    _log.info("%d pairs, %s questions", len(read.pairs), {split: tally.n for split, tally in asked.tallies.items()})
 
     started = time.monotonic()
-    scaffolds, chains = _scaffolds(config, read, questions["train"])
+    scaffolds, chains = _scaffolds(config, read, asked.questions["train"])
     if config.teacher != "world":
-        scaffolds["scaffolds"], taught = _taught(config, questions["train"], run_dir)
+        scaffolds["scaffolds"], taught = _taught(config, asked.questions["train"], run_dir)
         chains.update(taught)
     seconds["scaffolds"] = time.monotonic() - started
 
     started = time.monotonic()
-    _write(config, run_dir, read.pairs, questions, scaffolds)
+    _write(config, run_dir, read.pairs, asked.questions, scaffolds)
     level_times(images_dir(run_dir))
     seconds["files"] = time.monotonic() - started
-    report = build_report([read.tally, read.real], questions, left_out, chains, seconds)
-    report |= {"sources": source_report(read.books), "negatives_m": distances_m(questions, config.bands)}
+    report = build_report([read.tally, read.real], asked.tallies, asked.left_out, chains, seconds)
+    report |= {"sources": source_report(read.books), "negatives_m": distances_m(asked.tallies, config.bands)}
+    report["separation"] = _told(read.separation)
+    if config.pairs_folder:
+        report["separation"]["real"] = _told(read.real_separation)
     if config.probes:
         report["probes"] = probe_folder(run_dir, seed=config.seed, workers=config.workers)
     write_card(run_dir, report, dataclasses.asdict(config))
@@ -126,14 +132,18 @@ class _Read:
         given: Questions, if the source holds some.
         sources: What was read.
         books: What was left out.
+        separation: How near negatives may be; None where nobody knows.
+        real_separation: Likewise of the pairs of ``pairs_folder``.
     """
 
-    pairs: PairFile
+    pairs: RecordFile[Pair]
     tally: PairTally
     real: PairTally
     given: list[Question]
     sources: list[Source]
     books: Books
+    separation: Separation | None
+    real_separation: Separation | None
 
     def numbers_of(self, split: str) -> np.ndarray:
         """Numbers of the pairs of a split, without those of ``pairs_folder``."""
@@ -147,14 +157,20 @@ def _read(config: SynthesisConfig, run_dir: Path) -> _Read:
     sources = [] if given is not None else sources_of(config, books)
     total = config.train_pairs + config.test_pairs if config.source == "world" else None
     tally, real = PairTally(), PairTally(label="real")
-    writer = PairWriter(run_dir / "pairs.jsonl")
-    stream = pairs_of_questions(given) if given is not None else _stream(sources, run_dir, total)
+    writer = RecordWriter(run_dir / "pairs.jsonl", Pair)
+    separation = real_separation = decide(config.min_separation_m, config.tile_extent_m, sources)
+    if given is not None:
+        separation = separation or of_questions(given)
+        stream = pairs_of_questions(given)
+    else:
+        stream = require_known(_stream(sources, run_dir, total), separation)
     writer.extend(tally.count(check_disjoint_cities(stream)))
     if config.pairs_folder:
         folders = folder_sources(Path(config.pairs_folder), split="test", books=books, **sizes_px(config))
-        found = _stream(folders, run_dir, None)
+        real_separation = decide(config.min_separation_m, config.tile_extent_m, folders)
+        found = require_known(_stream(folders, run_dir, None), real_separation)
         writer.extend(real.count(dataclasses.replace(pair, split="test") for pair in found))
-    return _Read(writer.finish(), tally, real, given or [], sources, books)
+    return _Read(writer.finish(), tally, real, given or [], sources, books, separation, real_separation)
 
 
 def _given_questions(config: SynthesisConfig, run_dir: Path, books: Books) -> list[Question] | None:
@@ -170,17 +186,29 @@ def _given_questions(config: SynthesisConfig, run_dir: Path, books: Books) -> li
     return None
 
 
-def _questions(config: SynthesisConfig, read: _Read) -> tuple[dict[str, list[Question]], dict[str, list[str]]]:
-    """Questions by split, and the ids of the pairs left out by split."""
-    questions: dict[str, list[Question]] = {}
-    left_out: dict[str, list[str]] = {}
+@dataclasses.dataclass(frozen=True)
+class _Asked:
+    """Questions by split, in files already, with their counts and the pairs left out."""
+
+    questions: dict[str, Sequence[Question]] = dataclasses.field(default_factory=dict)
+    tallies: dict[str, QuestionTally] = dataclasses.field(default_factory=dict)
+    left_out: dict[str, list[str]] = dataclasses.field(default_factory=dict)
+
+
+def _ask(config: SynthesisConfig, read: _Read, run_dir: Path) -> _Asked:
+    """Make the questions, each written as it is made."""
+    asked = _Asked()
     if read.given:
-        questions = {split: [one for one in read.given if one.split == split] for split in ("train", "test")}
+        for split in ("train", "test"):
+            given = [one for one in read.given if one.split == split]
+            asked.questions[split], asked.tallies[split] = given, QuestionTally()
+            write_jsonl(run_dir / f"questions_{split}.jsonl", asked.tallies[split].count(given))
+            asked.left_out[split] = []
     else:
         main = read.pairs[: read.tally.n]
-        hood = Neighbourhoods(main, _rule(config, read), embeddings=_embeddings(config))
+        hood = Neighbourhoods(main, _rule(config, read.separation), embeddings=_embeddings(config))
         for split in ("train", "test"):
-            questions[split], left_out[split] = build_questions(
+            plan = plan_questions(
                 hood,
                 split=split,
                 candidates=config.candidates,
@@ -190,30 +218,42 @@ def _questions(config: SynthesisConfig, read: _Read) -> tuple[dict[str, list[Que
                 skip_isolated=config.skip_isolated,
                 share_sets=config.share_sets,
             )
-    questions["real"] = []
+            _make(asked, plan, split, run_dir)
     if config.pairs_folder:
-        rule = dataclasses.replace(config.rule(), difficulty=_plain(config))
+        rule = dataclasses.replace(_rule(config, read.real_separation), difficulty=_plain(config))
         real = Neighbourhoods(read.pairs[read.tally.n :], rule)
-        questions["real"], _ = build_questions(real, split="test", candidates=config.candidates, seed=config.seed)
+        plan = plan_questions(real, split="test", candidates=config.candidates, seed=config.seed)
+        _make(asked, plan, "real", run_dir)
     for source in read.sources:
         if isinstance(source, PairLayout):
-            source.check_questions([*questions["train"], *questions["test"]])
-    return questions, left_out
+            source.check_questions(itertools.chain(asked.questions["train"], asked.questions["test"]))
+    return asked
 
 
-def _rule(config: SynthesisConfig, read: _Read) -> NegativeRule:
-    """The rule for negatives, no nearer than the sources themselves allow."""
-    rule = config.rule()
-    least_m = max((one.least_separation_m() for one in read.sources if isinstance(one, PairLayout)), default=0.0)
-    if least_m <= rule.min_separation_m:
-        return rule
-    _log.warning("min_separation_m raised from %g to %g: tiles nearer show the spot", rule.min_separation_m, least_m)
+def _make(asked: _Asked, plan: QuestionPlan, name: str, run_dir: Path) -> None:
+    asked.tallies[name] = QuestionTally()
+    path = run_dir / f"questions_{name}.jsonl"
+    asked.questions[name] = write_questions(path, plan, asked.tallies[name].count)
+    if name != "real":
+        asked.left_out[name] = plan.left_out
+
+
+def _rule(config: SynthesisConfig, separation: Separation | None) -> NegativeRule:
+    """The rule for negatives; where nobody knows how near they may be, no pair has a position.
+
+    Raises:
+        SourceError: The separation does not fit the radius or the bands.
+    """
     try:
-        return dataclasses.replace(rule, min_separation_m=least_m)
+        return config.rule(separation.least_m if separation else 0.0)
     except ValueError as error:
-        raise SourceError(
-            f"{config.source}: tiles nearer than {least_m:g} m show the panorama's spot: {error}"
-        ) from error
+        why = f" ({separation.why})" if separation else ""
+        raise SourceError(f"negatives of {config.source}: {error}{why}") from error
+
+
+def _told(separation: Separation | None) -> dict[str, Any]:
+    """A separation for the report."""
+    return dataclasses.asdict(separation) if separation else {"least_m": None, "why": "no pair has a position"}
 
 
 def _embeddings(config: SynthesisConfig) -> np.ndarray | None:
@@ -236,7 +276,8 @@ def _scaffolds(
     """Checked chains by file, and the books of the fact check by kind; of others, the labelled alone."""
     wanted = config.teacher == "world" and config.pairing_scaffolds + config.geolocation_scaffolds
     train = read.numbers_of("train") if wanted else range(0)
-    hood = Neighbourhoods(PairView(read.pairs, train), dataclasses.replace(config.rule(), difficulty=_plain(config)))
+    near = dataclasses.replace(_rule(config, read.separation), difficulty=_plain(config))
+    hood = Neighbourhoods(RecordView(read.pairs, train), near)
     countries = tuple(sorted(read.tally.countries))
     teacher = Teacher(error_rate=config.teacher_error_rate, countries=countries)
     names = {city for city, _ in read.tally.cities} | read.tally.countries
@@ -275,7 +316,7 @@ def _taught(
 ) -> tuple[list[Scaffold], dict[str, Any]]:
     """Chains of a model that is asked, with image paths relative to ``run_dir``, and its books by template.
 
-    Asked before anything is written but images: what it answered is kept in ``teacher/`` when the run is killed.
+    What it answered is kept in ``teacher/`` when the run is killed.
     """
     folder = run_dir / "teacher"
     teaching = dataclasses.replace(config.teaching, backend=TEACHERS[config.teacher])
@@ -309,14 +350,11 @@ def _write(
     config: SynthesisConfig,
     run_dir: Path,
     pairs: Sequence[Pair],
-    questions: dict[str, list[Question]],
+    questions: dict[str, Sequence[Question]],
     scaffolds: dict[str, list[Scaffold]],
 ) -> None:
-    records: dict[str, Sequence[Any]] = {
-        **{f"questions_{split}": items for split, items in questions.items() if items or split != "real"},
-        **scaffolds,
-    }
-    for stem, items in records.items():
+    """What is left to write: pairs and questions are in their files."""
+    for stem, items in scaffolds.items():
         write_jsonl(run_dir / f"{stem}.jsonl", items)
     write_authors_jsonl(run_dir / "authors_train.jsonl", questions["train"])
     if not config.parquet:

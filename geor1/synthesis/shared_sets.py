@@ -57,8 +57,7 @@ def shared_sets(
 def _around(
     hood: Neighbourhoods, first: int, free: np.ndarray, size: int, rng: np.random.Generator
 ) -> list[int] | None:
-    near, _, shared = hood.eligible(first)
-    open_to_all = near[hood.ranked(first, near, shared, rng)]
+    open_to_all = hood.ranked(first, rng)
     open_to_all, members = open_to_all[free[open_to_all]], [first]
     while len(members) < size:
         if not len(open_to_all):

@@ -8,11 +8,14 @@ import logging
 import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import numpy as np
 
 from geor1.records import Pair
+
+if TYPE_CHECKING:
+    from geor1.synthesis.separation import Separation
 
 IMAGES_FOLDER = "images"
 """Every source writes its images into this folder of the data set."""
@@ -42,6 +45,17 @@ class Source(Protocol):
 
         Yields:
             Pairs in an order that depends on the source's own settings only.
+        """
+        ...
+
+    def separation(self, tile_extent_m: float) -> Separation | None:
+        """How far apart two of its cameras must stand so that neither's tile shows the other.
+
+        Args:
+            tile_extent_m: Edge of a tile that the user states, in metres; 0 for none.
+
+        Returns:
+            None where nothing is known of the tiles.
         """
         ...
 

@@ -14,10 +14,11 @@ import numpy as np
 
 from geor1.records import Pair
 from geor1.synthesis.images import JPEG_QUALITY, encode_jpeg, neutral_name
+from geor1.synthesis.separation import Separation
 from geor1.synthesis.sources import IMAGES_FOLDER, SourceError, images_dir
 from geor1.world.gazetteer import City, cities
 from geor1.world.render import render_panorama, render_satellite
-from geor1.world.scene import Scene, neighbourhood
+from geor1.world.scene import MIN_SEPARATION_M, SCENE_SIZE_M, Scene, neighbourhood
 
 NAME = "world"
 MAX_SCENES = 60
@@ -98,6 +99,10 @@ class WorldSource:
                 results = (render_block(self, block, out_dir) for block in blocks)
             for rendered in results:
                 yield from rendered
+
+    def separation(self, tile_extent_m: float) -> Separation:
+        """As its scenes are laid out, which is more than their tiles need; nothing that is stated changes the tiles."""
+        return Separation(MIN_SEPARATION_M, f"scenes of {SCENE_SIZE_M:g} m stand no nearer to each other")
 
 
 def plan_blocks(places: tuple[City, ...], split: str, n: int, per_block: int, seed: int) -> list[Block]:

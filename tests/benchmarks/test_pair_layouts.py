@@ -19,7 +19,8 @@ from geor1.records import Candidate, Pair, Question
 from geor1.synthesis.layouts.base import PairLayout
 from geor1.synthesis.layouts.cvact import CvActLayout, utm_to_degrees
 from geor1.synthesis.layouts.vigor import VigorLayout
-from geor1.synthesis.negatives import NegativeRule, Neighbourhoods
+from geor1.synthesis.negative_rule import NegativeRule
+from geor1.synthesis.negatives import Neighbourhoods
 from geor1.synthesis.sources import Books, Source, SourceError
 
 VIGOR_CITIES = {

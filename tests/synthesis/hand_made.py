@@ -74,3 +74,6 @@ class HandMadeSource:
             for path in (pair.ground_image, pair.satellite_image):
                 (out_dir / path).write_bytes(encode_jpeg(np.full((28, 28, 3), 20 * number, np.uint8)))
             yield pair
+
+    def separation(self, tile_extent_m: float) -> None:
+        """Nothing is known of its tiles."""

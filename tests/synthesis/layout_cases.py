@@ -2,15 +2,30 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import shutil
-from collections.abc import Sequence
+import tracemalloc
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
 from geor1.synthesis.layouts.cv_cities import CENTRES_DEG
+
+
+def peak_bytes(run: Callable[[], object]) -> int:
+    """Most that a call holds at a time, the smaller of two: while one of them runs the interpreter may happen to double
+    its table of interned strings (megabytes at once; ``pathlib`` interns names), which depends on the tests before."""
+    peaks = []
+    for _ in range(2):
+        gc.collect()
+        tracemalloc.start()
+        run()
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    return min(peaks)
 
 
 def picture(path: Path, seed: int, *, size: tuple[int, int] = (56, 28), gps: bool = True) -> Path:

@@ -16,7 +16,8 @@ from geor1.synthesis.authors_jsonl import (
     write_authors_jsonl,
 )
 from geor1.synthesis.images import ImageError
-from geor1.synthesis.negatives import NegativeRule, Neighbourhoods
+from geor1.synthesis.negative_rule import NegativeRule
+from geor1.synthesis.negatives import Neighbourhoods
 from geor1.synthesis.questions import build_questions
 from geor1.synthesis.sources import SourceError
 

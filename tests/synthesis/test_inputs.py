@@ -24,6 +24,7 @@ SMALL = {
     "parquet": False,
     "probes": False,
     "workers": 1,
+    "tile_extent_m": 169.0,
     "tile_px": 0,
     "panorama_width_px": 0,
     "panorama_height_px": 0,

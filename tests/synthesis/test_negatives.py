@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from geor1.synthesis.negatives import NegativeRule, NegativesError, Neighbourhoods
+from geor1.synthesis.negative_rule import NegativeRule
+from geor1.synthesis.negatives import NegativesError, Neighbourhoods
 
 from .hand_made import line_of_places, place
 

@@ -13,7 +13,8 @@ import pytest
 from geor1.geodesy import haversine_km
 from geor1.records import Pair
 from geor1.synthesis.bench import Size, made_up_pairs, measure
-from geor1.synthesis.negatives import Band, NegativeRule, NegativesError, Neighbourhoods
+from geor1.synthesis.negative_rule import Band, NegativeRule
+from geor1.synthesis.negatives import NegativesError, Neighbourhoods
 from geor1.synthesis.questions import build_questions
 
 from .hand_made import line_of_places, place

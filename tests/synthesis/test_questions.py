@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from geor1.records import Question, read_jsonl, write_jsonl
-from geor1.synthesis.negatives import NegativeRule, NegativesError, Neighbourhoods
+from geor1.synthesis.negative_rule import NegativeRule
+from geor1.synthesis.negatives import NegativesError, Neighbourhoods
 from geor1.synthesis.questions import balanced_positions, build_questions, letters_of
 
 from .hand_made import line_of_places, place

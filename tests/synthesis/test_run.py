@@ -167,7 +167,7 @@ def test_folder_as_the_only_source(tmp_path: Path) -> None:
         (tmp_path / pair.satellite_image).rename(folder / f"{number}_satellite.jpg")
         rows.append(f"{number},{pair.latitude_deg},{pair.longitude_deg},Quito,train")
     (folder / "positions.csv").write_text("\n".join(rows))
-    config = dataclasses.replace(SMALL, source="folder", source_path=str(folder), parquet=False)
+    config = dataclasses.replace(SMALL, source="folder", source_path=str(folder), parquet=False, tile_extent_m=100.0)
     made = run_synthesis(config, tmp_path / "out")
     report = report_of(made)
     assert report["questions"] == {"train": 16, "test": 0} and report["scaffolds"]["unmatched"]["written"] == 0
@@ -200,7 +200,10 @@ def test_a_city_in_both_splits_is_refused() -> None:
         ({"train_pairs": 0, "test_pairs": 0}, "train_pairs=0: expected at least one"),
         ({"labelled_scaffolds": 2001}, "labelled_scaffolds=2001: expected at most the 2000"),
         ({"teacher_error_rate": 1.5}, "teacher_error_rate=1.5: expected 0 to 1"),
-        ({"max_radius_m": 100.0}, "max_radius_m=100.0: expected more than min_separation_m=120"),
+        (
+            {"max_radius_m": 100.0, "min_separation_m": 120.0},
+            "max_radius_m=100.0: expected more than min_separation_m=120",
+        ),
         ({"difficulty": "brutal"}, "difficulty='brutal': expected one of"),
         ({"pairing_scaffolds": -1}, "pairing_scaffolds=-1: expected 0 or more"),
     ],

@@ -11,7 +11,8 @@ import pytest
 from geor1.answers import check_facts, parse_choice, parse_coordinates, stated_facts
 from geor1.records import Pair
 from geor1.synthesis.facts import FactChecker, Metadata
-from geor1.synthesis.negatives import NegativeRule, Neighbourhoods
+from geor1.synthesis.negative_rule import NegativeRule
+from geor1.synthesis.negatives import Neighbourhoods
 from geor1.synthesis.questions import build_questions
 from geor1.synthesis.scaffolds import (
     Draft,

@@ -14,8 +14,10 @@ from pathlib import Path
 from typing import ClassVar
 
 from geor1.records import Pair, Question, RecordError
-from geor1.synthesis.images import JPEG_QUALITY, ImageError
+from geor1.synthesis.images import ImageError
 from geor1.synthesis.placing import Placer, ordered_map
+from geor1.synthesis.reading import Reader
+from geor1.synthesis.separation import Separation, half_diagonal
 from geor1.synthesis.sources import Books, SourceError, chosen_rows
 
 
@@ -62,33 +64,23 @@ class Refused:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class PairLayout(abc.ABC):
+class PairLayout(Reader, abc.ABC):
     """Base of the layouts.
 
-    Attributes:
+    Attributes, besides those of :class:`~geor1.synthesis.reading.Reader`:
         root: The data set's folder.
         split: Deliver only ``train`` or only ``test``; None delivers both (stage 01 then refuses data sets whose
             published splits share a city).
-        panorama_px: Width and height of the ground images written; (0, 0) keeps each image's own size.
-        tile_px: Edge of the tiles written; 0 keeps each tile's own size.
-        quality: JPEG quality of what has to be encoded.
-        pairs_per_city: Deliver at most so many pairs of each city and split, a seeded choice; 0 delivers all.
-        seed: Decides that choice.
-        workers: Threads that read and decode images; changes no result.
-        books: What was read and what was left out; says whether broken rows and missing files stop.
     """
 
     source: ClassVar[str]
+    tile_edge_m: ClassVar[float] = 0.0
+    """Edge of the largest tile on the ground, by what is published; 0 where nothing is."""
+    tile_evidence: ClassVar[str] = ""
+    """Who says so."""
 
     root: Path
     split: str | None = None
-    panorama_px: tuple[int, int] = (0, 0)
-    tile_px: int = 0
-    quality: int = JPEG_QUALITY
-    pairs_per_city: int = 0
-    seed: int = 0
-    workers: int = 1
-    books: Books = dataclasses.field(default_factory=Books, compare=False)
 
     @property
     def name(self) -> str:
@@ -145,10 +137,6 @@ class PairLayout(abc.ABC):
             else:
                 self.books.refuse(entry.where or entry.name, made)
 
-    def placer(self, out_dir: Path) -> Placer:
-        """What writes this source's images."""
-        return Placer(out_dir, self.panorama_px, self.tile_px, self.quality, self.books.images)
-
     def place(self, placer: Placer, relative: str, view: str) -> str:
         """Place one image.
 
@@ -162,12 +150,9 @@ class PairLayout(abc.ABC):
         """
         return placer.place(Path(self.root) / relative, self.source, relative, view=view)
 
-    def least_separation_m(self) -> float:
-        """How far a negative must at least be, by what the data set itself says of its tiles; 0 where it says nothing.
-
-        Tiles of a known size are the business of :class:`geor1.synthesis.negatives.NegativeRule`.
-        """
-        return 0.0
+    def separation(self, tile_extent_m: float) -> Separation | None:
+        """See :meth:`geor1.synthesis.sources.Source.separation`."""
+        return half_diagonal(tile_extent_m, self.tile_edge_m, self.tile_evidence)
 
     def check_questions(self, questions: Iterable[Question]) -> int:
         """Make sure that no negative shows its panorama's spot, where the data set says which tiles do.

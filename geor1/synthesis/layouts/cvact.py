@@ -4,6 +4,9 @@ Layout, as Skyy93/Sample4Geo reads it: ``ACT_data.mat`` with ``panoIds``, ``utm`
 row with the ids), ``trainSet`` and ``valSet`` whose second field holds numbers of rows, counted from 1;
 ``ANU_data_small/streetview/<id>_grdView.jpg`` and ``ANU_data_small/satview_polish/<id>_satView_polish.jpg``. That the
 coordinates are of UTM zone 55 south is inferred from where Canberra lies, not read anywhere.
+
+A tile shows at most 146 m: 0.12 m a pixel, zoom 20, 1200 pixels by the authors (Liumouliu/OriCNN, issue 5). The same
+page has a measurement of 68 m, as if pixels were doubled. The larger edge is safe; ``tile_extent_m`` sets another.
 """
 
 from __future__ import annotations
@@ -18,11 +21,13 @@ import numpy as np
 from scipy.io import loadmat
 
 from geor1.synthesis.layouts.base import PairEntry, PairLayout
+from geor1.synthesis.separation import mercator_edge_m
 from geor1.synthesis.sources import SourceError
 
 _FILE = "ACT_data.mat"
 _SETS = {"train": "trainSet", "test": "valSet"}
 _ZONE = 55
+_NORTH_DEG = -35.1  # of the Australian Capital Territory: tiles show most there
 # WGS84 and UTM constants (NGA.SIG.0012).
 _A_M, _F, _SCALE, _FALSE_EASTING_M, _FALSE_NORTHING_M = 6378137.0, 1 / 298.257223563, 0.9996, 500_000.0, 10_000_000.0
 
@@ -35,6 +40,8 @@ class CvActLayout(PairLayout):
     """
 
     source: ClassVar[str] = "cvact"
+    tile_edge_m: ClassVar[float] = mercator_edge_m(1200, zoom=20, latitude_deg=_NORTH_DEG)
+    tile_evidence: ClassVar[str] = "zoom 20 and 1200 px by the authors, in Canberra"
     split: str | None = "test"
 
     def published(self) -> Iterator[PairEntry]:

@@ -4,6 +4,9 @@ Layout, as Skyy93/Sample4Geo and viibridges/crossnet read it: ``splits/train-19z
 without header, cells aerial image, panorama, annotation (paths below the root); ``split_locations/all.csv`` without
 header, row number = image number, cells aerial latitude, aerial longitude, ground latitude, ground longitude and one
 more. The locations come with the full data set only; without that file the pairs have no position.
+
+The aerial images are Bing's at zoom 19 (``bingmap/19``, ``…-19zl.csv``) and 750 pixels wide: 147 to 205 m of ground
+between 49° and 24° north.
 """
 
 from __future__ import annotations
@@ -15,6 +18,7 @@ from pathlib import Path
 from typing import ClassVar, TypeAlias
 
 from geor1.synthesis.layouts.base import PairEntry, PairLayout, Refused, decimal, parsed, read_rows
+from geor1.synthesis.separation import mercator_edge_m
 from geor1.synthesis.sources import SourceError
 
 _SPLITS = {"train": "splits/train-19zl.csv", "test": "splits/val-19zl.csv"}
@@ -28,6 +32,8 @@ class CvUsaLayout(PairLayout):
     """CVUSA; the published validation list is the test split. Cities are not known."""
 
     source: ClassVar[str] = "cvusa"
+    tile_edge_m: ClassVar[float] = mercator_edge_m(750, zoom=19, latitude_deg=_BOUNDS_DEG[0])
+    tile_evidence: ClassVar[str] = "zoom 19 by the lists' names, 750 px as published, at 24° north"
 
     def published(self) -> Iterator[PairEntry | Refused]:
         """See :meth:`PairLayout.published`."""

@@ -64,6 +64,12 @@ class University1652Layout(PairLayout):
                         where=f"{where}/{view.name}",
                     )
 
+    def remarks(self) -> Iterator[tuple[str, str]]:
+        """Splits that are not there."""
+        for split, (street, _) in _FOLDERS.items():
+            if self.split in (None, split) and not (Path(self.root) / street).is_dir():
+                yield street, f"not there, so that the {split} split is left out"
+
     def _positions(self) -> dict[str, tuple[float, float]]:
         """Latitude and longitude by building."""
         path = Path(self.root) / _POSITIONS

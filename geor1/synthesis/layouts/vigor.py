@@ -4,8 +4,13 @@ Layout (Jeff-Zilence/VIGOR; tudelft-iv/SliceMatch README): ``<City>/panorama/<id
 ``<City>/satellite/satellite_<latitude>_<longitude>.png``, and lists ``splits/<City>/pano_label_balanced.txt`` with 13
 cells a line, separated by white space: panorama, then four times tile, offset, offset. The first tile is the positive,
 the other three are **semi-positives**: neighbouring tiles that also show the spot, only farther from their centre. A
-semi-positive is never a negative here: :meth:`VigorLayout.negative_rule` keeps them apart by distance, and
-:meth:`VigorLayout.check_questions` proves it of the questions made.
+semi-positive is never a negative here: :meth:`VigorLayout.separation` keeps them apart by distance, and
+:meth:`VigorLayout.check_questions` proves it of the questions made. (The authors' loader keeps panoramas
+that share any of their four tiles out of one batch: ``dataloader.py``, ``check_overlap``.)
+
+Tiles are Google's at zoom 20, 640 pixels wide (Jeff-Zilence/VIGOR, issue 14; the metres a pixel of each city in
+tudelft-iv/CCVPE ``train_VIGOR.py`` agree to 1 %): 64 to 76 m. They overlap by half, so that a panorama lies up to a
+quarter of the edge off the middle of its positive, each way.
 
 How we differ: only the cross-area protocol (train New York and Seattle, test Chicago and San Francisco), since the
 same-area one puts every city in both splits.
@@ -14,6 +19,7 @@ same-area one puts every city in both splits.
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -22,7 +28,8 @@ from typing import ClassVar
 from geor1.geodesy import haversine_km
 from geor1.records import Question
 from geor1.synthesis.layouts.base import PairEntry, PairLayout, Refused, decimal, read_rows
-from geor1.synthesis.negatives import NegativeRule
+from geor1.synthesis.negative_rule import NegativeRule
+from geor1.synthesis.separation import Separation, half_diagonal, mercator_edge_m
 from geor1.synthesis.sources import SourceError
 from geor1.synthesis.swapped import require_near
 
@@ -40,6 +47,7 @@ _CENTRES_DEG = {  # folder -> latitude, longitude of the city's middle, to tell 
 }
 _TILES = (1, 4, 7, 10)  # cells with tile names: the positive and three semi-positives
 _MARGIN_M = 1.0
+_SOUTH_DEG = 37.6  # of San Francisco: tiles show most there
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -51,6 +59,8 @@ class VigorLayout(PairLayout):
     """
 
     source: ClassVar[str] = "vigor"
+    tile_edge_m: ClassVar[float] = mercator_edge_m(640, zoom=20, latitude_deg=_SOUTH_DEG)
+    tile_evidence: ClassVar[str] = "zoom 20 and 640 px by the authors, in San Francisco"
     labels: str = "splits"
 
     def published(self) -> Iterator[PairEntry | Refused]:
@@ -75,10 +85,18 @@ class VigorLayout(PairLayout):
             max_radius_m: As in the rule.
             difficulty: As in the rule.
         """
-        least = max(NegativeRule().min_separation_m, self.least_separation_m())
+        least = max(NegativeRule().min_separation_m, self.separation(0.0).least_m)
         return NegativeRule(min_separation_m=least, max_radius_m=max(max_radius_m, 2 * least), difficulty=difficulty)
 
-    def least_separation_m(self) -> float:
+    def separation(self, tile_extent_m: float) -> Separation:
+        """By what a tile shows, or more where the lists have panoramas farther apart that share a tile."""
+        by_tile = half_diagonal(tile_extent_m, self.tile_edge_m, self.tile_evidence, off_centre=0.25)
+        by_lists = Separation(
+            math.ceil(10 * self._farthest_m()) / 10, "panoramas so far apart share a tile in the lists"
+        )
+        return max((one for one in (by_tile, by_lists) if one), key=lambda one: one.least_m)
+
+    def _farthest_m(self) -> float:
         """A metre more than the farthest two panoramas that share a tile are apart."""
         labelled = list(self._labelled())
         by_positive: dict[str, list[PairEntry]] = defaultdict(list)
