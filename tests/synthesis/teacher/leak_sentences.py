@@ -2,7 +2,8 @@
 
 A leak is a verdict: the right tile called right, or every other one ruled out, by letter or all at once, so that a
 reader could write the answer there and then. Comparing, weighing, ruling out some, or a verdict for a wrong tile is
-none. Entries of ``DEVELOPMENT`` were looked at while the patterns were made; those of ``HELD_OUT`` only counted.
+none. Entries of ``DEVELOPMENT`` were looked at while the patterns were made, those of ``FIRST_HELD_OUT`` after they had been
+counted once; those of ``HELD_OUT`` were written before that and only counted.
 """
 
 from __future__ import annotations
@@ -91,7 +92,7 @@ DEVELOPMENT: tuple[Labelled, ...] = (
     ("In the other tiles, parks lie to the west.", False),
 )
 
-HELD_OUT: tuple[Labelled, ...] = (
+FIRST_HELD_OUT: tuple[Labelled, ...] = (
     # verdicts in one sentence
     ("Tile B is unmistakably where we are.", True),
     ("Hence the answer: B.", True),
@@ -171,4 +172,67 @@ HELD_OUT: tuple[Labelled, ...] = (
     ("For the yard the best tile is B, for the stadium it is E.", False),
     ("The photo was taken at noon.", False),
     ("Other tiles have ponds, too; that of B is the smallest.", False),
+)
+
+HELD_OUT: tuple[Labelled, ...] = (
+    ("Tile B fits like a glove.", True),
+    ("On balance B is the one to choose.", True),
+    ("Every clue in the panorama agrees with tile B.", True),
+    ("The bridge decides the matter: B.", True),
+    ("B clearly corresponds to the photo.", True),
+    ("We can be sure that option B is correct.", True),
+    ("The place in question is tile B.", True),
+    ("That only B contains the bridge and the mill settles the question.", True),
+    ("This is decisive for tile B.", True),
+    ("All of this speaks for B.", True),
+    ("The panorama comes from tile B.", True),
+    ("Tile B alone satisfies the cues.", True),
+    ("Look at tile B now. It is the right one.", True),
+    ("Tile B has a mill beside a weir. This matches the panorama exactly.", True),
+    ("And then B: mill, weir, bridge. All the cues agree.", True),
+    ("Tile B shows a weir. That must be it.", True),
+    ("What about B? This tile is correct.", True),
+    ("Tile B, finally. A clear match.", True),
+    ("Each of the other tiles is ruled out by the weir.", True),
+    ("The rest can be discarded.", True),
+    ("The others are wrong.", True),
+    ("We can dismiss all other options.", True),
+    ("None of the others comes close.", True),
+    ("A, C and D are rejected, E too.", True),
+    ("A is eliminated by the weir. So is C. D and E are eliminated by the mill.", True),
+    ("A, C, D and E all fail.", True),
+    ("By elimination, B is left.", True),
+    ("One tile after another drops out until B remains.", True),
+    ("Tile B has the weir upstream of the bridge, as the photo suggests.", False),
+    ("B and D show the mill; A, C and E do not.", False),
+    ("In tile B the bridge is correct in width but not in direction.", False),
+    ("Perhaps B is the match, perhaps D.", False),
+    ("A and E are ruled out, B, C and D are not.", False),
+    ("The correct tile is not D.", False),
+    ("If tile B were right, the weir would lie west.", False),
+    ("I will choose between B and D by the mill.", False),
+    ("None of the tiles can be excluded yet.", False),
+    ("The other bank is wooded.", False),
+    ("Other candidates for the bridge are B and E.", False),
+    ("The remaining question is where the mill stands.", False),
+    ("No other bridge crosses the river.", False),
+    ("Tile B: the weir lies north. It is wide.", False),
+    ("Tile B has two bridges. This is one more than the panorama shows.", False),
+    ("Tile A comes close. It must be weighed against B.", False),
+    ("Tile D shows a mill. This could be the match.", False),
+    ("B resembles the panorama in its roofs only.", False),
+    ("All others have a bridge of stone.", False),
+    ("A bridge, a weir and a mill are the best cues.", False),
+    ("The best match for the roofs would be brick.", False),
+    ("Only the weir can tell B from D.", False),
+    ("The answer must explain the weir.", False),
+    ("The scene is in the north of a town.", False),
+    ("Tile B lies in the shade of a hill. It matters little.", False),
+    ("The exact match of colours means nothing.", False),
+    ("In B, everything is blurred.", False),
+    ("E can be dropped, and D perhaps as well.", False),
+    ("Compared with B, tile C has fewer trees.", False),
+    ("It fits a town of this size that the road is paved.", False),
+    ("Each of the other houses has a garden.", False),
+    ("Weir and mill point to a river town.", False),
 )
