@@ -217,14 +217,14 @@ def _reference(letter: str, position: int, shown: int) -> str:
 def _direct(reference: str) -> str:
     """Verdicts that lie in how the right tile and the words stand to each other."""
     ends = r"(?=\s*(?:$|[,;:*]|\b(?:and|so|because|since|as|while)\b))"
+    is_so = rf"{reference} (?:is|must be|has to be) (?:(?!not\b)\w+ ){{0,3}}?"
     parts = (
         rf"\banswer\b\W+(?:(?:is|must|should|would|will|has|to|be|therefore|thus|then|clearly)\W+)*{reference}",
         r"\b(?:correct|right|true|match\w*|best|choice|verdict|solution)\b[^,;:]{0,20}"
         rf"(?:\bis|\bbe|:)\s+{reference}",
-        rf"{reference} (?:is|must be|has to be) (?!not\b)(?:(?!not\b)\w+ ){{0,2}}?"
-        rf"(?:correct|right|(?:best |only )?(?:match|fit)|it{ends})\b",
-        rf"{reference} (?:is|must be|has to be) (?:\w+ ){{0,3}}?(?:the (?:place|one|location|spot|closest|best|likeliest)"
-        rf"{ends}|where (?:we are|the (?:panorama|photo|camera|picture)))",
+        rf"{is_so}(?:correct|right|(?:best |only )?(?:match|fit)|it{ends})\b",
+        rf"{is_so}(?:the (?:place|one|location|spot|closest|best|likeliest){ends}"
+        r"|where (?:we are|the (?:panorama|photo|camera|picture))\b)",
         rf"\b(?:best|closest|strongest|likeliest) (?:{_NOUN}|one)\b[^;:]{{0,30}} (?:is|remains) {reference}\W*$",
         rf"\b(?:we are|I am) (?:looking at|standing in|in) {reference}{ends}",
         rf"\b(?:nothing|none|no {_NOUN}) (?:but|except) {reference} (?:survives|remains|fits|is left|qualifies)\b",
@@ -246,7 +246,7 @@ def _direct(reference: str) -> str:
         rf"\b(?:leaves|leaving) (?:us with )?(?:only |just )?{reference}",
         rf"{reference} (?:alone )?(?:remains|is left){ends}",
         rf"\b(?:points?|leads?|pointing|leading|speaks?|argues?) (?:\w+ )?(?:to|for|towards?|at) {reference}{ends}",
-        rf"{_TAKEN} {reference}|{reference} is where the (?:panorama|photo|camera)\b",
+        rf"{_TAKEN} {reference}",
         rf"^\W*(?:so|thus|hence|therefore|clearly)\W+{reference}(?: it is)?\W*$",
         rf"\b(?:except|but|other than|apart from) (?:for )?{reference}.*{_ELIMINATED}",
         rf"{_ELIMINATED}.*\b(?:except|but|other than|apart from) (?:for )?{reference}{ends}",

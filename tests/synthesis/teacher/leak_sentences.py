@@ -2,8 +2,8 @@
 
 A leak is a verdict: the right tile called right, or every other one ruled out, by letter or all at once, so that a
 reader could write the answer there and then. Comparing, weighing, ruling out some, or a verdict for a wrong tile is
-none. Entries of ``DEVELOPMENT`` were looked at while the patterns were made, those of ``FIRST_HELD_OUT`` after they had been
-counted once; those of ``HELD_OUT`` were written before that and only counted.
+none. Entries of ``DEVELOPMENT`` were looked at while the patterns were made, those of ``FIRST_HELD_OUT`` once they had
+been counted; those of ``HELD_OUT`` were written before that and only counted.
 """
 
 from __future__ import annotations

@@ -43,6 +43,7 @@ def test_precision_and_recall(sentences: Sequence[Labelled], recall: float, prec
         ("A, B, D and E cannot be ruled out.", False),
         ("Tiles A and B lack the canal and are excluded, while C and D keep it. E is out.", False),
         ("Tile C is not the match.", False),
+        ("Tile C is not the place.", False),
         ("Whether C is correct is open.", False),
         ("C rather than D is the match.", True),
     ],
