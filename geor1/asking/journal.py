@@ -74,6 +74,7 @@ class PredictionJournal:
         self._by_key: dict[Key, Prediction] = {}
         self._elsewhere: dict[Key, Prediction] = {}
         self._but_images: set[Key] = set()
+        self._servers: dict[tuple[str | None, str | None], set[str]] = {}
         for other in also:
             self._learn(read_generations(other))
         if not self.path.exists():
@@ -92,7 +93,16 @@ class PredictionJournal:
             key = key_of(prediction)
             if key not in self._elsewhere or self._elsewhere[key].status in FAILURES:
                 self._elsewhere[key] = prediction
-            self._but_images.add(key.but_images)
+            self._note(key, prediction)
+
+    def _note(self, key: Key, prediction: Prediction) -> None:
+        self._but_images.add(key.but_images)
+        if prediction.served_by and prediction.status not in FAILURES:
+            self._servers.setdefault((key.weights, key.backend), set()).add(prediction.served_by)
+
+    def servers(self, weights: str | None, backend: str) -> set[str]:
+        """What the servers that gave the answers of these weights reported of themselves."""
+        return self._servers.get((weights, backend), set())
 
     def may_hold(self, key: Key) -> bool:
         """Whether a generation with this key but for its images is there: only then need they be decoded to know."""
@@ -132,7 +142,7 @@ class PredictionJournal:
                 f"{key.rotation} sample {key.sample} occurs twice; every generation is written once: drop one"
             )
         self._by_key[key] = prediction
-        self._but_images.add(key.but_images)
+        self._note(key, prediction)
 
 
 def read_generations(path: Path) -> list[Prediction]:

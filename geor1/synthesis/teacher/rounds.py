@@ -30,6 +30,9 @@ class Nobody:
     def __init__(self, name: str) -> None:
         self.name = name
 
+    def identity(self) -> None:
+        """None: it has no weights."""
+
     def complete(self, requests: Iterable[Request]) -> Iterator[Finished]:
         """Hand nothing back."""
         yield from ()
