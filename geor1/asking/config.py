@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from typing import Any, ClassVar
 
 from geor1.runs import ConfigError
 
@@ -38,6 +38,11 @@ class AskingConfig:
         keep_errors: Take what ended in an error as it is, as wrong or rejected by name, instead of asking it again.
         seed: Of the sampling.
     """
+
+    # A server moves, and patience changes nothing but the time: a run goes on with other values of these.
+    NO_PART_OF_KEY: ClassVar[frozenset[str]] = frozenset(
+        ("server_url", "any_server", "key_variable", "concurrency", "timeout_s", "max_attempts")
+    )
 
     backend: str
     max_new_tokens: int
