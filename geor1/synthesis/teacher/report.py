@@ -55,6 +55,7 @@ def _row(jobs: Sequence[Sampled], config: TeacherConfig) -> dict[str, Any]:
         "questions_with_a_chain": sum(job.passed > 0 for job in jobs),
         "asked": len(checked) + unanswered,
         "unanswered": unanswered,
+        "replaceable": sum(job.replaceable for job in jobs),
         "answered": len(checked) - errors,
         "rejected": {reason: first[reason] for reason in REASONS if first[reason]},
         "every_reason": {reason: every[reason] for reason in REASONS if every[reason]},
@@ -131,6 +132,8 @@ def table(report: Mapping[str, Any]) -> str:
     lines += ["", _line(("rejected for", *names)), _line(("---",) + ("---:",) * len(names))]
     lines += [_line((reason, *(rows[name]["rejected"].get(reason, 0) for name in names))) for reason in reasons]
     lines.append(_line(("unanswered", *(rows[name]["unanswered"] for name in names))))
+    if report["total"]["replaceable"]:
+        lines.append(_line(("(near-duplicates not replaced)", *(rows[name]["replaceable"] for name in names))))
     lines += ["", _line(("claim", "true", "false", "unknown")), _line(("---", "---:", "---:", "---:"))]
     lines += [_line((kind, *counts.values())) for kind, counts in report["claims"].items()]
     return "\n".join(lines) + "\n"

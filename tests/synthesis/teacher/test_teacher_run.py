@@ -176,16 +176,82 @@ def test_cut_refused_and_empty_answers_are_rejected_by_name(tmp_path: Path, ques
     assert total["asked"] == 24 and total["kept"] == 0 and total["usd_per_chain"] is None
 
 
-def test_duplicates_are_removed_across_questions(tmp_path: Path, questions: list[Question]) -> None:
-    def parrot(prompt: str, *_: Any) -> str:
-        letter = prompt.partition("Satellite tiles: ")[2][:1]
-        return chain(letter, words="under a grey sky with wires overhead and a kerb of stone", geography="Nothing.")
+def parrot(prompt: str, *_: Any) -> str:
+    letter = prompt.partition("Satellite tiles: ")[2][:1]
+    return chain(letter, words="under a grey sky with wires overhead and a kerb of stone", geography="Nothing.")
 
+
+class ParrotAtFirst:
+    """Writes the same about every place, and when it is asked again about one, something of its own."""
+
+    def __init__(self) -> None:
+        self.seen: set[bytes] = set()
+
+    def __call__(self, prompt: str, images: list[bytes], digest: str) -> str:
+        if images[0] not in self.seen:
+            self.seen.add(images[0])
+            return parrot(prompt)
+        return served(prompt, images, f"{0:08x}{digest[8:]}")  # a good one
+
+
+def test_a_parrot_is_asked_until_its_samples_are_drawn(tmp_path: Path, questions: list[Question]) -> None:
     with ScriptedServer(parrot) as server:
-        out = ask(server, tmp_path, questions, templates=("positive",))
-    assert check_books(out)["total"]["rejected"] == {"duplicate": 12 - report(out)["total"]["kept"]}
+        out = ask(server, tmp_path, questions, templates=("positive",), samples=3)
+    kept = report(out)["total"]["kept"]
+    assert check_books(out)["total"]["rejected"] == {"duplicate": 3 * (12 - kept)}
     repeats = [json.loads(line)["repeats"] for line in (out / CHECKED).read_text().splitlines()]
-    assert {one for one in repeats if one} <= {one.scaffold_id for one in read_jsonl(out / SCAFFOLDS, Scaffold)}
+    scaffolds = {one.scaffold_id for one in read_jsonl(out / SCAFFOLDS, Scaffold)}
+    lost = {f"{question.pair_id}/positive/0" for question in questions} - scaffolds
+    assert {one for one in repeats if one} <= scaffolds | lost, "the same question's earlier chain, or one kept"
+
+
+def test_near_duplicates_of_other_questions_are_replaced(tmp_path: Path, questions: list[Question]) -> None:
+    with ScriptedServer(ParrotAtFirst()) as server:
+        whole = ask(server, tmp_path, questions, "whole", templates=("positive",), samples=2)
+        first = report(whole)["total"]["rejected"]["duplicate"]
+        assert report(whole)["total"]["kept"] == 12 and server.asked.total() == 12 + first > 20
+        assert [one.pair_id for one in questions] == [
+            one.scaffold_id.partition("/")[0] for one in read_jsonl(whole / SCAFFOLDS, Scaffold)
+        ]
+        ask(server, tmp_path, questions, "whole", templates=("positive",), samples=2)
+        assert server.asked.total() == 12 + first, "nothing is left to ask"
+    check_books(whole)
+    with ScriptedServer(ParrotAtFirst()) as server:
+        answered: list[str] = []
+        server.faults = lambda digest, _: answered.append(digest) or ("401" if len(answered) > 16 else None)
+        with pytest.raises(BackendError):
+            ask(server, tmp_path, questions, "broken", templates=("positive",), samples=2)
+        assert not (tmp_path / "broken" / SCAFFOLDS).exists() and server.whole.total() > 12
+        server.faults = lambda *_: None
+        same_results(ask(server, tmp_path, questions, "broken", templates=("positive",), samples=2), whole)
+        assert max(server.whole.values()) == 1
+
+
+def test_shards_leave_the_replacing_to_one_run_for_all(
+    tmp_path: Path, questions: list[Question], caplog: pytest.LogCaptureFixture
+) -> None:
+    how: dict[str, Any] = {"templates": ("positive",), "samples": 2}
+    with ScriptedServer(ParrotAtFirst()) as server:
+        whole = ask(server, tmp_path, questions, "whole", **how)
+    with ScriptedServer(ParrotAtFirst()) as server:
+        for index in range(2):
+            ask(server, tmp_path, questions, "shards", shard=Shard(index, 2), **how)
+        assert server.asked.total() == 12
+        out = ask(server, tmp_path, questions, "shards", merge=True, **how)
+        total = check_books(out)["total"]
+        assert total["unanswered"] == 0 < total["replaceable"] == 12 - total["kept"] == total["rejected"]["duplicate"]
+        assert f"{total['replaceable']} completions could still be asked for" in caplog.text
+        assert "near-duplicates not replaced" in (out / TABLE).read_text() and server.asked.total() == 12
+        same_results(ask(server, tmp_path, questions, "shards", **how), whole)
+        same_results(ask(server, tmp_path, questions, "shards", merge=True, **how), whole)
+        assert max(server.whole.values()) == 1
+
+
+def test_nothing_is_replaced_before_all_have_answered(tmp_path: Path, questions: list[Question]) -> None:
+    with ScriptedServer(ParrotAtFirst(), faults=lambda digest, _: "500" if digest < "4" else None) as server:
+        with pytest.raises(UnansweredError):
+            ask(server, tmp_path, questions, templates=("positive",), samples=2, max_attempts=1)
+        assert server.asked.total() == 12
 
 
 @pytest.mark.parametrize("count", [2, 5])
