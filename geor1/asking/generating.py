@@ -112,10 +112,12 @@ def complete_missing(
     shown = shown or Shown()
     keys, todo = _find(asked, backend.name, asking, journal, shown)
     logger.info("%s: %d predictions, %d found in %s", asking.label, len(keys), len(keys) - len(todo), journal.path.name)
-    served_by = _same_server(backend, asking, journal) if todo else None
+    served_by: str | None = None
 
     def requests() -> Iterator[Request]:
         """What is to be asked, images decoded only when their turn comes."""
+        nonlocal served_by
+        served_by = _same_server(backend, asking, journal)
         for index in todo:
             images = shown.images(asked[index])
             keys[index] = keys[index]._replace(images_sha256=shown.sha256(asked[index]))

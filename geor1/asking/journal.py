@@ -20,9 +20,11 @@ import filelock
 from geor1.asking.backends import RequestFailure
 from geor1.records import Prediction, RecordError, from_dict, to_json
 from geor1.runs import RunLockedError
+from geor1.runs.files import disk_full_is_clear
 
 logger = logging.getLogger(__name__)
 
+LOCK = ".generations.lock"
 FAILURES = frozenset(failure.value for failure in RequestFailure)
 
 
@@ -121,11 +123,13 @@ class PredictionJournal:
 
         Raises:
             RecordError: A key is there already, and not as an error; nothing is written then.
+            DiskFullError: No space is left. Whole lines that were written stay, half of one is dropped at the next
+                start.
         """
         added = list(predictions)
         for prediction in added:
             self._remember(prediction, "a line to be written")
-        with self.path.open("a", encoding="utf-8") as file:
+        with disk_full_is_clear(self.path), self.path.open("a", encoding="utf-8") as file:
             file.write("".join(to_json(prediction) + "\n" for prediction in added))
             file.flush()
             os.fsync(file.fileno())
@@ -182,15 +186,19 @@ def drop_torn_line(path: Path) -> None:
 
 
 @contextlib.contextmanager
-def only_writer(folder: Path) -> Iterator[None]:
+def only_writer(folder: Path, *, wait_s: float = 0.0) -> Iterator[None]:
     """Keep every other process from writing generations into a folder.
+
+    Args:
+        folder: The folder.
+        wait_s: How long to wait for another process, in seconds.
 
     Raises:
         RunLockedError: Another one does.
     """
-    lock = filelock.FileLock(folder / ".generations.lock")
+    lock = filelock.FileLock(folder / LOCK)
     try:
-        lock.acquire(timeout=0)
+        lock.acquire(timeout=wait_s)
     except filelock.Timeout as error:
         raise RunLockedError(f"{folder} is being written by another process; wait for it, or take another") from error
     try:

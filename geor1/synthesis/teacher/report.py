@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from geor1.asking.backends import RequestFailure
+from geor1.asking.journal import drop_torn_line
+from geor1.runs.files import disk_full_is_clear
 from geor1.synthesis.teacher.checks import REASONS, Checked
 from geor1.synthesis.teacher.config import TeacherConfig
 from geor1.synthesis.teacher.rounds import Sampled
@@ -81,6 +83,27 @@ def _claims(checked: Iterable[Checked]) -> dict[str, dict[str, int]]:
     }
 
 
+def add_attempt(folder: Path, shard: str, generated: int, seconds: Mapping[str, float]) -> None:
+    """Note what one process did.
+
+    Args:
+        folder: Its folder of generations.
+        shard: Which share it asked for, ``i/n``.
+        generated: Completions that it wrote.
+        seconds: Seconds of asking by template.
+
+    Raises:
+        DiskFullError: No space is left.
+    """
+    path = folder / ATTEMPTS
+    line = {"shard": shard, "generated": generated, "seconds": {name: round(s, 3) for name, s in seconds.items()}}
+    with disk_full_is_clear(path):
+        if path.is_file():
+            drop_torn_line(path)
+        with path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line) + "\n")
+
+
 def seconds_spent(folders: Iterable[Path]) -> dict[str, Any]:
     """Seconds of asking by template, over all processes that ended by themselves (a killed one leaves no line).
 
@@ -91,7 +114,7 @@ def seconds_spent(folders: Iterable[Path]) -> dict[str, Any]:
     processes = 0
     for folder in folders:
         path = folder / ATTEMPTS
-        lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+        lines = path.read_text(encoding="utf-8").split("\n")[:-1] if path.is_file() else []  # not a torn last one
         for line in lines:
             attempt = json.loads(line)
             processes += 1

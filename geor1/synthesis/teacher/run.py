@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import collections
 import dataclasses
-import json
 import logging
 import os
 import time
@@ -18,14 +17,14 @@ from pathlib import Path
 
 from geor1.asking.backends import Backend, BackendError, UnansweredError
 from geor1.asking.generating import Shown
-from geor1.asking.journal import PredictionJournal, only_writer
+from geor1.asking.journal import LOCK, PredictionJournal, only_writer
 from geor1.asking.selection import asking_of, choose_backend
 from geor1.records import Question, Scaffold, write_jsonl
 from geor1.runs import ConfigError, atomic_write_text, write_json
 from geor1.synthesis.teacher.checks import Checker, scaffold_of
 from geor1.synthesis.teacher.config import TeacherConfig
-from geor1.synthesis.teacher.jobs import Shard, make_jobs, names_of
-from geor1.synthesis.teacher.report import ATTEMPTS, seconds_spent, table, yield_report
+from geor1.synthesis.teacher.jobs import SHARD_FOLDERS, Shard, make_jobs, names_of, number_of
+from geor1.synthesis.teacher.report import add_attempt, seconds_spent, table, yield_report
 from geor1.synthesis.teacher.rounds import Kept, Nobody, Sampled, sample
 from geor1.synthesis.teacher.templates import load_template
 from geor1.synthesis.teacher.vocabulary import Names
@@ -37,6 +36,8 @@ SCAFFOLDS = "scaffolds.jsonl"
 CHECKED = "checked.jsonl"
 REPORT = "report.json"
 TABLE = "report.md"
+
+LOOKED_AT_S = 2.0  # several that start together may look at one lock, each for an instant
 
 ByTemplate = dict[str, list[Sampled]]
 
@@ -74,7 +75,9 @@ def run_teacher(
         BackendError: No further request can succeed; what is done is kept.
         UnansweredError: Completions are missing; the report is written, ``scaffolds.jsonl`` is not. The same call again
             asks for these alone.
-        RunLockedError: Another process writes into the same folder of generations.
+        RunLockedError: Another process writes into the same folder of generations, or asks for a share of another
+            division of the questions.
+        DiskFullError: No space is left; what is done is kept.
         ImageFileError, FileNotFoundError: An image is broken or missing.
     """
     data_dir, out_dir, shard = Path(data_dir), Path(out_dir), shard or Shard()
@@ -87,6 +90,7 @@ def run_teacher(
     run = _Run(config, questions, data_dir, shard, Checker(config, Names(*names_of(questions))))
     fatal: BackendError | None = None
     with only_writer(folder):
+        _check_divided_alike(root, shard, merge)
         journal = PredictionJournal(folder / GENERATIONS, also=[p for p in journals(root) if p.parent != folder])
         try:
             answers, books = (Nobody(backend.name), None) if merge else (backend, folder)
@@ -98,13 +102,22 @@ def run_teacher(
             write_results(by_template, config, data_dir, out_dir, root, finished=fatal is None)
     if fatal is not None:
         raise fatal
-    _check_answered(by_template)
+    _check_answered(by_template, root, merge=merge)
     return out_dir
+
+
+def _check_divided_alike(root: Path, shard: Shard, merge: bool) -> None:
+    """Refuse to ask while a process asks for a share of another division: both would ask, and pay, for the same."""
+    for folder in [root, *sorted(root.glob(SHARD_FOLDERS))]:
+        own = folder == root / shard.folder or (folder != root and int(folder.name[-4:]) == shard.count)
+        if not own and not merge and (folder / LOCK).is_file():
+            with only_writer(folder, wait_s=LOOKED_AT_S):
+                pass
 
 
 def journals(root: Path) -> list[Path]:
     """Files of generations in a folder, those of its shards included, sorted."""
-    found = [root / GENERATIONS, *sorted(root.glob(f"shard-*/{GENERATIONS}"))]
+    found = [root / GENERATIONS, *sorted(root.glob(f"{SHARD_FOLDERS}/{GENERATIONS}"))]
     return [path for path in found if path.is_file()]
 
 
@@ -147,10 +160,7 @@ class _Run:
                 turn += 1
         finally:
             if books is not None:
-                attempt = {"shard": f"{self.shard.index}/{self.shard.count}", "generated": len(journal) - before}
-                seconds = {name: round(value, 3) for name, value in spent.items()}
-                with (books / ATTEMPTS).open("a", encoding="utf-8") as file:
-                    file.write(json.dumps({**attempt, "seconds": seconds}) + "\n")
+                add_attempt(books, f"{self.shard.index}/{self.shard.count}", len(journal) - before, spent)
         return by_template
 
     def _jobs(self) -> ByTemplate:
@@ -223,12 +233,29 @@ def _check(config: TeacherConfig, questions: Sequence[Question], shard: Shard, m
         raise ConfigError("questions: expected train questions, found none; does the source have a train split?")
 
 
-def _check_answered(by_template: Mapping[str, Sequence[Sampled]]) -> None:
+def _check_answered(by_template: ByTemplate, root: Path, *, merge: bool) -> None:
     missing = {name: sum(one.unanswered for one in items) for name, items in by_template.items()}
     total = sum(missing.values())
-    if total:
-        raise UnansweredError(
-            f"{total} completions are missing ({missing}): they ended in errors that may pass, or their shard has not "
-            f"ended. Run the same command again (or the missing shards) to ask for these alone; {SCAFFOLDS} is written "
-            "when none is missing. keep_errors rejects errors instead"
-        )
+    if not total:
+        return
+    how = ": they ended in errors that may pass. Run the same command again to ask for these alone"
+    if merge:
+        how = f"{_by_shard(by_template, root)}. Run what has not ended, or the same command without --merge"
+    raise UnansweredError(
+        f"{total} completions are missing ({missing}){how}; {SCAFFOLDS} is written when none is missing. --keep-errors "
+        "rejects errors instead"
+    )
+
+
+def _by_shard(by_template: ByTemplate, root: Path) -> str:
+    """Which shards have not ended, where all are of one division."""
+    counts = {int(path.parent.name[-4:]) for path in journals(root) if path.parent != root}
+    if len(counts) != 1:
+        return ""
+    (count,) = counts
+    missing: collections.Counter[int] = collections.Counter()
+    for items in by_template.values():
+        for one in items:
+            missing[number_of(one.job.item_id) % count] += one.unanswered
+    shards = [f"--shard {index}/{count} ({missing[index]})" for index in range(count) if missing[index]]
+    return f", by {', '.join(shards)}"

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import multiprocessing
+import os
 import random
 import subprocess
 import sys
@@ -17,10 +19,11 @@ from teacher_cases import chain, served, settings, write_questions
 from teacher_kill_case import TEMPLATES, teach
 
 from geor1.asking.backends import BackendError, UnansweredError
-from geor1.asking.journal import read_generations
+from geor1.asking.journal import only_writer, read_generations
 from geor1.records import Question, Scaffold, read_jsonl
-from geor1.runs import ConfigError
+from geor1.runs import ConfigError, DiskFullError, RunLockedError
 from geor1.synthesis.teacher.jobs import Shard
+from geor1.synthesis.teacher.report import ATTEMPTS
 from geor1.synthesis.teacher.run import CHECKED, GENERATIONS, REPORT, SCAFFOLDS, TABLE, run_teacher
 
 FAULTS = {"429": 0.06, "500": 0.05, "503": 0.03, "slow": 0.01, "truncated": 0.05, "not_json": 0.04, "reset": 0.04}
@@ -260,7 +263,8 @@ def test_shards_put_together_are_one_process(tmp_path: Path, questions: list[Que
         whole = ask(server, tmp_path, questions, "whole")
         asked = server.asked.total()
         for index in range(count):
-            with pytest.raises(UnansweredError):
+            left = rf"by (--shard \d/{count} \(\d+\)(, )?){{{count - index}}}\. Run" if index else "without --merge"
+            with pytest.raises(UnansweredError, match=left):
                 ask(server, tmp_path, questions, "shards", merge=True)
             ask(server, tmp_path, questions, "shards", shard=Shard(index, count))
         assert server.asked.total() == 2 * asked
@@ -321,6 +325,51 @@ def test_one_writer_a_shard_and_what_is_refused(tmp_path: Path, questions: list[
             with pytest.raises(ConfigError, match=said):
                 ask(server, tmp_path, asked, **changes)  # type: ignore[arg-type]
         assert server.asked.total() == 0
+
+
+def test_two_divisions_at_a_time_would_pay_twice(tmp_path: Path, questions: list[Question]) -> None:
+    running = tmp_path / "out" / Shard(0, 2).folder
+    running.mkdir(parents=True)
+    with ScriptedServer(served) as server:
+        with only_writer(running):
+            for shard in (Shard(0, 2), Shard(1, 3), Shard()):
+                with pytest.raises(RunLockedError, match="shard-0000-of-0002"):
+                    ask(server, tmp_path, questions, shard=shard)
+            assert server.asked.total() == 0
+            ask(server, tmp_path, questions, shard=Shard(1, 2))
+            with pytest.raises(UnansweredError, match=r"by --shard 0/2 \("):
+                ask(server, tmp_path, questions, merge=True)
+        ask(server, tmp_path, questions, shard=Shard(1, 3))
+
+
+def test_a_full_disk_says_so_and_loses_nothing_that_was_written(
+    tmp_path: Path, questions: list[Question], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with ScriptedServer(served) as quiet:
+        wanted = ask(quiet, tmp_path, questions, "quiet")
+    path, sync, room = tmp_path / "out" / GENERATIONS, os.fsync, [20]
+
+    def full(file: int) -> None:
+        """Room for twenty lines; of the next, half is written."""
+        room[0] -= 1
+        if path.exists() and room[0] < 0:
+            with path.open("rb+") as torn:
+                torn.truncate(path.stat().st_size - 40)
+            raise OSError(errno.ENOSPC, "No space left on device")
+        sync(file)
+
+    with ScriptedServer(served) as server:
+        monkeypatch.setattr(os, "fsync", full)
+        with pytest.raises(DiskFullError, match=r"generations.jsonl: the disk is full .*run the same command again"):
+            ask(server, tmp_path, questions)
+        monkeypatch.setattr(os, "fsync", sync)
+        with (path.parent / ATTEMPTS).open("a") as torn:
+            torn.write('{"shard": "0/1", "gen')
+        written = len(read_generations(path))
+        same_results(ask(server, tmp_path, questions), wanted)
+        server.wait_until_idle()
+    assert written >= 20 and server.whole.total() - quiet.whole.total() <= 2 * 4, "what was under way or being written"
+    assert json.loads((path.parent / REPORT).read_text())["seconds"]["processes"] == 2
 
 
 def test_the_command_line(tmp_path: Path, questions: list[Question]) -> None:
