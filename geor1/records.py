@@ -194,6 +194,7 @@ class Prediction:
         seed: Seed of the sampling; 0 when greedy.
         weights: Hash of the checkpoint that answered (``name:<name>`` where only its name is known here).
         backend: What generated, with its number type where we chose it, e.g. ``in_process float32``.
+        served_by: What a server reported of the model behind its name, e.g. ``root=models/teacher owned_by=vllm``.
         prompt_tokens: Length of the prompt in tokens, if known.
         error: What the server or library said, where an error left the question unanswered.
     """
@@ -231,6 +232,7 @@ class Prediction:
     seed: int | None = None
     weights: str | None = None
     backend: str | None = None
+    served_by: str | None = None
     prompt_tokens: int | None = None
     error: str | None = None
 

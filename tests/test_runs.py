@@ -592,3 +592,21 @@ def test_log_is_closed_and_levels_restored(tmp_path: Path) -> None:
     logging.getLogger("geor1").warning("afterwards")
     assert "careful" in (tmp_path / "log.txt").read_text() and "afterwards" not in (tmp_path / "log.txt").read_text()
     assert (list(logging.getLogger().handlers), logging.getLogger("geor1").level) == before
+
+
+def test_where_a_server_stands_is_no_part_of_a_key() -> None:
+    from geor1.evaluation.config import EvaluationConfig
+    from geor1.synthesis.config import SynthesisConfig
+    from geor1.synthesis.teacher.config import TeacherConfig
+
+    there = {"server_url": "http://other:1/v1", "concurrency": 3, "timeout_s": 9.0, "max_attempts": 2}
+    there |= {"any_server": True, "key_variable": "OURS"}
+
+    def key(config: Any) -> str:
+        """Key of a run of this config without inputs."""
+        return keys.run_key(STAGE, config, {})
+
+    assert key(EvaluationConfig(**there)) == key(EvaluationConfig())
+    assert key(EvaluationConfig(max_new_tokens=9)) != key(EvaluationConfig())
+    with_teacher = [SynthesisConfig(teaching=TeacherConfig(model="t", **more)) for more in ({}, there, {"seed": 1})]
+    assert key(with_teacher[0]) == key(with_teacher[1]) != key(with_teacher[2])

@@ -119,6 +119,14 @@ class Backend(Protocol):
 
     name: str
 
+    def identity(self) -> str | None:
+        """Which model answers now, as far as only the one who answers can tell; None where its weights are known here.
+
+        Raises:
+            BackendError: As its class says.
+        """
+        ...
+
     def complete(self, requests: Iterable[Request]) -> Iterator[Finished]:
         """Answer requests, drawing them as they are needed; every place comes back exactly once, in any order.
 
@@ -154,6 +162,9 @@ class InProcess:
         self.name = f"in_process {dtype}"
         self._load, self._batch_size, self._generate = load, batch_size, generate
         self._loaded: tuple[Any, Any] | None = None
+
+    def identity(self) -> None:
+        """None: weights in this process are known by their hash."""
 
     def complete(self, requests: Iterable[Request]) -> Iterator[Finished]:
         """Answer requests batch by batch; see :class:`Backend`."""

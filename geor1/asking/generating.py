@@ -12,7 +12,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from geor1.asking.backends import REFUSED, Backend, Completion, Request, RequestFailure
+from geor1.asking.backends import REFUSED, Backend, BackendError, Completion, Request, RequestFailure
 from geor1.asking.images import load_image, pixels_sha256
 from geor1.asking.journal import FAILURES, Key, PredictionJournal
 from geor1.records import Prediction
@@ -36,6 +36,7 @@ class Asking:
         samples: Completions asked of every question; 1 when greedy.
         seed: Of sampling, and of the choice of the shuffled panoramas.
         keep_errors: Take errors found in the file as they are instead of asking again.
+        any_server: Ask a server that reports another model than the one that gave the answers in the file.
     """
 
     label: str
@@ -45,6 +46,7 @@ class Asking:
     samples: int = 1
     seed: int = 0
     keep_errors: bool = False
+    any_server: bool = False
 
     def __post_init__(self) -> None:
         if self.samples < 1 or (self.temperature == 0 and self.samples > 1):
@@ -104,14 +106,18 @@ def complete_missing(
     Raises:
         FileNotFoundError: An image is missing.
         ImageFileError: An image cannot be decoded.
-        BackendError: No further request can succeed; what is done is in the file.
+        BackendError: No further request can succeed, or the server reports another model than the one whose answers
+            are in the file; what is done is in the file.
     """
     shown = shown or Shown()
     keys, todo = _find(asked, backend.name, asking, journal, shown)
     logger.info("%s: %d predictions, %d found in %s", asking.label, len(keys), len(keys) - len(todo), journal.path.name)
+    served_by: str | None = None
 
     def requests() -> Iterator[Request]:
         """What is to be asked, images decoded only when their turn comes."""
+        nonlocal served_by
+        served_by = _same_server(backend, asking, journal)
         for index in todo:
             images = shown.images(asked[index])
             keys[index] = keys[index]._replace(images_sha256=shown.sha256(asked[index]))
@@ -122,13 +128,31 @@ def complete_missing(
     with Progress(f"{asking.label}: predictions", total=len(todo), unit="prompt") as bar:
         for finished in backend.complete(requests()) if todo else ():
             done = [(todo[place], completion) for place, completion in finished]
-            journal.append(read(index, _line(keys[index], completion)) for index, completion in done)
+            journal.append(read(index, _line(keys[index], completion, served_by)) for index, completion in done)
             failed.update(completion.failure.value for _, completion in done if completion.failure)
             bar.update(len(done), **failed)
     if failed:
         logger.warning("%s: %d questions ended in an error: %s", asking.label, failed.total(), dict(failed))
     stored = ((index, journal.get(key)) for index, key in enumerate(keys))
-    return [read(index, _line(keys[index], _restored(line))) for index, line in stored if line]
+    return [read(index, _line(keys[index], _restored(line), line.served_by)) for index, line in stored if line]
+
+
+def _same_server(backend: Backend, asking: Asking, journal: PredictionJournal) -> str | None:
+    """What the back-end reports of the model that answers now.
+
+    Raises:
+        BackendError: Answers in the file are of a server that reported another one.
+    """
+    now, before = backend.identity(), journal.servers(asking.weights, backend.name)
+    if before and now is None:
+        logger.warning("%s: the server no longer reports what it serves; before: %s", asking.label, sorted(before))
+    elif before and now not in before and not asking.any_server:
+        raise BackendError(
+            f"{journal.path.name} holds answers of {asking.label!r} from a server that reported {sorted(before)}; this "
+            f"one reports {now!r}. Serve the model as before; or, if its weights are others, say so with revision, "
+            "which has them asked from the beginning; or, if they are the same at another place, with any_server"
+        )
+    return now
 
 
 def _find(
@@ -186,7 +210,7 @@ def _sha256(text: str) -> str:
     return hashlib.sha256(text.encode("utf-8")).hexdigest()
 
 
-def _line(key: Key, completion: Completion) -> Prediction:
+def _line(key: Key, completion: Completion, served_by: str | None) -> Prediction:
     """A prediction of which nothing is read yet; ``status`` says whether there is anything to read."""
     return Prediction(
         **key._asdict(),
@@ -195,6 +219,7 @@ def _line(key: Key, completion: Completion) -> Prediction:
         completion_tokens=completion.completion_tokens,
         prompt_tokens=completion.prompt_tokens,
         finished=completion.finished,
+        served_by=served_by,
         error=completion.detail or None,
     )
 

@@ -20,9 +20,11 @@ import filelock
 from geor1.asking.backends import RequestFailure
 from geor1.records import Prediction, RecordError, from_dict, to_json
 from geor1.runs import RunLockedError
+from geor1.runs.files import disk_full_is_clear
 
 logger = logging.getLogger(__name__)
 
+LOCK = ".generations.lock"
 FAILURES = frozenset(failure.value for failure in RequestFailure)
 
 
@@ -74,6 +76,7 @@ class PredictionJournal:
         self._by_key: dict[Key, Prediction] = {}
         self._elsewhere: dict[Key, Prediction] = {}
         self._but_images: set[Key] = set()
+        self._servers: dict[tuple[str | None, str | None], set[str]] = {}
         for other in also:
             self._learn(read_generations(other))
         if not self.path.exists():
@@ -92,7 +95,16 @@ class PredictionJournal:
             key = key_of(prediction)
             if key not in self._elsewhere or self._elsewhere[key].status in FAILURES:
                 self._elsewhere[key] = prediction
-            self._but_images.add(key.but_images)
+            self._note(key, prediction)
+
+    def _note(self, key: Key, prediction: Prediction) -> None:
+        self._but_images.add(key.but_images)
+        if prediction.served_by and prediction.status not in FAILURES:
+            self._servers.setdefault((key.weights, key.backend), set()).add(prediction.served_by)
+
+    def servers(self, weights: str | None, backend: str) -> set[str]:
+        """What the servers that gave the answers of these weights reported of themselves."""
+        return self._servers.get((weights, backend), set())
 
     def may_hold(self, key: Key) -> bool:
         """Whether a generation with this key but for its images is there: only then need they be decoded to know."""
@@ -111,11 +123,13 @@ class PredictionJournal:
 
         Raises:
             RecordError: A key is there already, and not as an error; nothing is written then.
+            DiskFullError: No space is left. Whole lines that were written stay, half of one is dropped at the next
+                start.
         """
         added = list(predictions)
         for prediction in added:
             self._remember(prediction, "a line to be written")
-        with self.path.open("a", encoding="utf-8") as file:
+        with disk_full_is_clear(self.path), self.path.open("a", encoding="utf-8") as file:
             file.write("".join(to_json(prediction) + "\n" for prediction in added))
             file.flush()
             os.fsync(file.fileno())
@@ -132,7 +146,7 @@ class PredictionJournal:
                 f"{key.rotation} sample {key.sample} occurs twice; every generation is written once: drop one"
             )
         self._by_key[key] = prediction
-        self._but_images.add(key.but_images)
+        self._note(key, prediction)
 
 
 def read_generations(path: Path) -> list[Prediction]:
@@ -172,15 +186,19 @@ def drop_torn_line(path: Path) -> None:
 
 
 @contextlib.contextmanager
-def only_writer(folder: Path) -> Iterator[None]:
+def only_writer(folder: Path, *, wait_s: float = 0.0) -> Iterator[None]:
     """Keep every other process from writing generations into a folder.
+
+    Args:
+        folder: The folder.
+        wait_s: How long to wait for another process, in seconds.
 
     Raises:
         RunLockedError: Another one does.
     """
-    lock = filelock.FileLock(folder / ".generations.lock")
+    lock = filelock.FileLock(folder / LOCK)
     try:
-        lock.acquire(timeout=0)
+        lock.acquire(timeout=wait_s)
     except filelock.Timeout as error:
         raise RunLockedError(f"{folder} is being written by another process; wait for it, or take another") from error
     try:

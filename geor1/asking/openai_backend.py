@@ -47,6 +47,10 @@ _FIRST_WAIT_S, _LONGEST_WAIT_S = 0.5, 60.0
 _LONGEST_RETRY_AFTER_S = 600.0
 _GIVE_UP_AFTER = 20  # requests in a row that failed at every attempt: the server is gone
 _SHOWN = 300  # characters of a server's words that are repeated
+# What a server says of the model behind a name that tells its weights: vLLM's root is the folder or hub name served, an
+# adapter's parent its base. Not "created", which vLLM, SGLang and llama.cpp set to the time of the question, nor
+# "max_model_len", a setting of the server that changes no answer that fits.
+_IDENTITY = ("root", "parent", "owned_by")
 # vLLM takes what a request leaves out from the checkpoint's generation_config.json, a repetition penalty for one. The
 # model in process does not use those, so they are switched off by name.
 _VLLM_NEUTRAL = {"top_k": -1, "min_p": 0.0, "repetition_penalty": 1.0}
@@ -103,6 +107,25 @@ class ServerBackend:
         self._failed_in_a_row = 0
         self._asking_models = threading.Lock()
         self._extras: dict[str, Any] | None = None
+
+    def identity(self) -> str | None:
+        """What the server reports of the model behind the name, asked anew; None if it says nothing of it.
+
+        Raises:
+            BackendError: It cannot be asked at any of ``max_attempts`` attempts.
+        """
+        for attempt in range(1, self._max_attempts + 1):
+            try:
+                served = next((one for one in self._models() if one.get("id") == self.model), {})
+                return " ".join(f"{name}={served[name]}" for name in _IDENTITY if served.get(name)) or None
+            except _Failure as error:
+                failure = error
+            if attempt < self._max_attempts:
+                time.sleep(self._wait_s(attempt, failure.retry_after_s))
+        raise BackendError(
+            f"{self.url}/models cannot be read at any of {attempt} attempts ({failure.detail}); see to the server, or "
+            "to server_url, and run the same command again: what is done is kept"
+        )
 
     def complete(self, requests: Iterable[Request]) -> Iterator[Finished]:
         """Answer requests, ``concurrency`` at a time; see :class:`geor1.asking.backends.Backend`.
@@ -187,14 +210,22 @@ class ServerBackend:
         """Settings beyond OpenAI's that vLLM needs to be told; other servers would refuse them."""
         with self._asking_models:
             if self._extras is None:
-                try:
-                    models = json.loads(self._call("/models", None))["data"]
-                    is_vllm = any(one.get("owned_by") == "vllm" for one in models)
-                except (BackendError, _TooLong, ValueError, KeyError, TypeError, AttributeError) as error:
-                    logger.info("%s/models says nothing of the server (%s); taken for a plain one", self.url, error)
-                    is_vllm = False
-                self._extras = _VLLM_NEUTRAL if is_vllm else {}
-            return self._extras
+                self._models()
+            return self._extras or {}
+
+    def _models(self) -> list[dict[str, Any]]:
+        """What the server says that it serves; empty if it does not tell.
+
+        Raises:
+            _Failure: Another attempt may succeed.
+        """
+        try:
+            models = [dict(one) for one in json.loads(self._call("/models", None))["data"]]
+        except (BackendError, _TooLong, ValueError, KeyError, TypeError) as error:
+            logger.info("%s/models says nothing of the server (%s); taken for a plain one", self.url, error)
+            models = []
+        self._extras = _VLLM_NEUTRAL if any(one.get("owned_by") == "vllm" for one in models) else {}
+        return models
 
     def _call(self, path: str, body: bytes | None) -> bytes:
         """One attempt.

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from geor1.asking.backends import Backend, InProcess
+from geor1.asking.config import AskingConfig
 from geor1.asking.generating import Asking
 from geor1.runs import sha256_of_file
 from geor1.runs.files import sha256_of_json
 
 Load = Callable[[Path], tuple[Any, Any]]
 Generate = Callable[..., Sequence[Any]]
-BACKENDS = ("in_process", "vllm", "server")
-DTYPES = ("float32", "bfloat16", "float16")
 # Besides the weights, what decides the tokens that a model reads and writes.
 _DECIDING = (
     "config.json",
@@ -33,46 +32,8 @@ _DECIDING = (
 )
 
 
-class BackendSettings(Protocol):
-    """What a config says of who answers; any dataclass with these fields fits.
-
-    Attributes:
-        backend: One of ``BACKENDS``: the model in this process, vLLM in this process, or a server.
-        batch_size: Prompts generated together, ``in_process`` and ``vllm``.
-        dtype: Number type of the weights, one of ``DTYPES``; a server chooses its own.
-        context_tokens: ``vllm``: longest prompt with its images and completion.
-        images_per_prompt: ``vllm``: most images of one prompt.
-        server_url: ``server``: base address with ``/v1``.
-        key_variable: ``server``: environment variable that holds the key.
-        concurrency: ``server``: requests under way at a time.
-        timeout_s: ``server``: longest wait for a reply, in seconds.
-        max_attempts: ``server``: attempts a request before it counts as an error.
-    """
-
-    backend: str
-    batch_size: int
-    dtype: str
-    context_tokens: int
-    images_per_prompt: int
-    server_url: str
-    key_variable: str
-    concurrency: int
-    timeout_s: float
-    max_attempts: int
-
-
-class SamplingSettings(Protocol):
-    """What a config says of how a model is asked; as in :class:`geor1.asking.generating.Asking`."""
-
-    max_new_tokens: int
-    temperature: float
-    samples: int
-    seed: int
-    keep_errors: bool
-
-
 def choose_backend(
-    config: BackendSettings, checkpoint: Path | str, load: Load | None = None, generate: Generate | None = None
+    config: AskingConfig, checkpoint: Path | str, load: Load | None = None, generate: Generate | None = None
 ) -> Backend:
     """The back-end that the config names, for one checkpoint; nothing is loaded or asked before the first prompt.
 
@@ -107,16 +68,18 @@ def choose_backend(
     return InProcess(lambda: loader(Path(checkpoint)), config.batch_size, config.dtype, generate)
 
 
-def asking_of(config: SamplingSettings, label: str, checkpoint: Path | str) -> Asking:
+def asking_of(config: AskingConfig, label: str, checkpoint: Path | str) -> Asking:
     """How the config has a checkpoint asked, under this row label."""
+    weights = weights_sha256(checkpoint)
     return Asking(
         label=label,
-        weights=weights_sha256(checkpoint),
+        weights=f"{weights}@{config.revision}" if config.revision else weights,
         max_new_tokens=config.max_new_tokens,
         temperature=config.temperature,
         samples=config.samples,
         seed=config.seed,
         keep_errors=config.keep_errors,
+        any_server=config.any_server,
     )
 
 

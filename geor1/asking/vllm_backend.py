@@ -38,6 +38,9 @@ class VllmBackend:
         self._batch_size = batch_size
         self._engine: Any = None
 
+    def identity(self) -> None:
+        """None: weights in this process are known by their hash, or by the hub name given."""
+
     def complete(self, requests: Iterable[Request]) -> Iterator[Finished]:
         """Answer requests batch by batch; see :class:`geor1.asking.backends.Backend`."""
         numbered = enumerate(requests)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from geor1.asking.backends import BackendError, UnansweredError
-from geor1.asking.selection import BACKENDS
+from geor1.asking.config import BACKENDS
 from geor1.evaluation.config import EvaluationConfig
 from geor1.evaluation.run import SCORES, run_evaluation
 from geor1.runs import configure
@@ -16,6 +16,8 @@ from geor1.runs import configure
 _OVERRIDES = (
     "backend",
     "server_url",
+    "revision",
+    "any_server",
     "key_variable",
     "concurrency",
     "timeout_s",
@@ -52,6 +54,8 @@ def add_backend_options(parser: argparse.ArgumentParser) -> None:
         "--backend", choices=BACKENDS, help="who generates; for a server, CHECKPOINT is the model's name"
     )
     parser.add_argument("--server-url", help="base address with /v1, e.g. http://127.0.0.1:8000/v1 of vllm serve")
+    parser.add_argument("--revision", help="which weights the server's name stands for, where it cannot tell")
+    parser.add_argument("--any-server", action="store_true", default=None, help="go on though it reports another model")
     parser.add_argument("--key-variable", help="environment variable that holds the server's key")
     parser.add_argument("--concurrency", type=int, help="requests under way at a time")
     parser.add_argument("--timeout-s", type=float, help="longest wait for a reply, in seconds")

@@ -9,6 +9,7 @@ only carry values around.
 from __future__ import annotations
 
 import ast
+import dataclasses
 import functools
 import hashlib
 import re
@@ -70,14 +71,24 @@ def run_key(stage: str, config: Any, inputs: Mapping[str, Any]) -> str:
 
     Args:
         stage: Stage name.
-        config: The stage's config dataclass.
+        config: The stage's config dataclass. Fields that its class, or that of a config in it, names in
+            ``NO_PART_OF_KEY`` decide nothing about the result, and may change while a run goes on.
         inputs: Fingerprints by input name, from :func:`fingerprint`.
 
     Returns:
         16 hexadecimal digits.
     """
-    parts = {"stage": stage, "parameters": to_plain(config), "inputs": inputs, "code": code_version(stage)}
+    parts = {"stage": stage, "parameters": _deciding(config), "inputs": inputs, "code": code_version(stage)}
     return sha256_of_json(parts)[:KEY_LENGTH]
+
+
+def _deciding(config: Any) -> Any:
+    """A config as plain JSON without the fields that are no part of the key."""
+    if not dataclasses.is_dataclass(config):
+        return to_plain(config)
+    outside = getattr(type(config), "NO_PART_OF_KEY", ())
+    names = (field.name for field in dataclasses.fields(config) if field.name not in outside)
+    return {name: _deciding(getattr(config, name)) for name in names}
 
 
 @functools.cache

@@ -58,7 +58,17 @@ def show_config(config: Any) -> Table:
 
 
 def attribute_texts(cls: type) -> dict[str, str]:
-    """Return the texts of the ``Attributes:`` section of a Google-style class docstring, by attribute name."""
+    """Return the texts of the ``Attributes:`` section of a Google-style class docstring, by attribute name.
+
+    Those of its bases count too, where the class itself says nothing else of the attribute.
+    """
+    texts: dict[str, str] = {}
+    for one in reversed(cls.__mro__):
+        texts |= _own_attribute_texts(one)
+    return texts
+
+
+def _own_attribute_texts(cls: type) -> dict[str, str]:
     section = inspect.cleandoc(cls.__doc__ or "").partition("Attributes:\n")[2]
     texts: dict[str, str] = {}
     name = ""

@@ -44,6 +44,7 @@ class ScriptedServer(ThreadingHTTPServer):
         slow_s: How late a slow answer is.
         latency_s: Longest ordinary answer.
         owned_by: As ``/v1/models`` says.
+        root: As ``/v1/models`` says, where it says anything of it.
     """
 
     daemon_threads, block_on_close, request_queue_size = True, False, 128
@@ -56,9 +57,12 @@ class ScriptedServer(ThreadingHTTPServer):
         slow_s: float = 3.0,
         latency_s: float = 0.0,
         owned_by: str = "tests",
+        root: str | None = None,
     ) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
-        self.answer, self.seed, self.slow_s, self.latency_s, self.owned_by = answer, seed, slow_s, latency_s, owned_by
+        self.answer, self.seed, self.slow_s, self.latency_s = answer, seed, slow_s, latency_s
+        self.owned_by, self.root = owned_by, root
+        self.models_statuses: list[int] = []  # of the next questions for /v1/models, in turn; 200 afterwards
         self.faults = faults if callable(faults) else self._drawn_from(faults or {})
         self.lock = threading.Lock()
         self.asked: Counter[str] = Counter()
@@ -110,8 +114,10 @@ class _Handler(BaseHTTPRequestHandler):
         pass
 
     def do_GET(self) -> None:
-        models = {"object": "list", "data": [{"id": "tiny", "object": "model", "owned_by": self.server.owned_by}]}
-        self._send(200, json.dumps(models).encode())
+        server, now = self.server, int(time.time_ns() // 1000)  # as vLLM: when it was asked
+        model = {"id": "tiny", "object": "model", "created": now, "owned_by": server.owned_by, "root": server.root}
+        status = server.models_statuses.pop(0) if server.models_statuses else 200
+        self._send(status, json.dumps({"object": "list", "data": [{"id": "other"}, model]}).encode())
 
     def do_POST(self) -> None:
         server, began = self.server, time.monotonic()

@@ -32,6 +32,9 @@ class Scripted:
         self.reply, self.backwards = reply, backwards
         self.asked: list[Request] = []
 
+    def identity(self) -> None:
+        """None: it has no weights."""
+
     def complete(self, requests: Iterable[Request]) -> Iterator[Finished]:
         asked = list(enumerate(requests))
         self.asked += [request for _, request in asked]

@@ -120,10 +120,15 @@ class Checker:
         return [dataclasses.replace(one, start=one.start + offset, end=one.end + offset) for one in found]
 
 
+def scaffold_id(job: Job, sample: int) -> str:
+    """What the chain of a completion is known by: question, template, sample."""
+    return f"{job.item_id}/{job.template.name}/{sample}"
+
+
 def scaffold_of(job: Job, answered: Prediction, checked: Checked) -> Scaffold:
     """The supervised example of a kept completion; image paths as in the job."""
     return Scaffold(
-        scaffold_id=f"{job.item_id}/{job.template.name}/{answered.sample}",
+        scaffold_id=scaffold_id(job, answered.sample),
         kind=job.template.task,
         split=job.split,
         images=job.images,

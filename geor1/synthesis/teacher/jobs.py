@@ -13,6 +13,9 @@ from geor1.synthesis.teacher.config import TeacherConfig
 from geor1.synthesis.teacher.places import Place
 from geor1.synthesis.teacher.templates import Template, render
 
+SHARD_FOLDERS = "shard-[0-9][0-9][0-9][0-9]-of-[0-9][0-9][0-9][0-9]"
+"""Names of the shards' folders of generations, as a pattern; see :attr:`Shard.folder`."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Shard:
@@ -27,7 +30,7 @@ class Shard:
     count: int = 1
 
     def __post_init__(self) -> None:
-        if not 0 <= self.index < self.count:
+        if not 0 <= self.index < self.count < 10_000:
             raise ConfigError(f"shard {self.index}/{self.count}: expected index 0 to {self.count - 1}, e.g. 0/4 … 3/4")
 
     @classmethod

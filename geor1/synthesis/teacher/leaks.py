@@ -1,46 +1,90 @@
 """Whether a chain gives its answer away before its conclusion, or says where it had it from.
 
 A verdict before the conclusion is a sentence that names the right tile and calls it right (``tile B is the match``,
-``B matches``), not one that compares (``on tile B the river bends as well``); ruling out all the others is one as well.
-A chain about several tiles that passes over one of them before it concludes gives the answer away too: it was known.
+``B matches``), not one that compares (``on tile B the river bends as well``). A sentence that names no tile speaks of
+the one named last (``Consider tile B. This one fits on every count``). Ruling out all the others, by letter or all at
+once (``all other tiles can be excluded``), is a verdict as well. A chain about several tiles that passes over one of
+them before it concludes gives the answer away too: it was known.
 """
 
 from __future__ import annotations
 
+import dataclasses
+import functools
 import re
 from collections.abc import Sequence
 
 _NOUN = r"(?:satellite )?(?:tile|option|candidate|image|choice|picture|view)"
 _ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth")
+_BEST = r"(?:the|an?|only|best|closest|exact|clear|perfect)"
 _VERDICT = (
     r"(?:\bcorrect\b|\bright (?:one|tile|answer|choice|option|candidate)"
-    r"|\b(?:the|an?|only|best|closest|exact|clear|perfect) (?:match|fit)\b|\bmatching tile"
-    r"|\bsame (?:place|location)\b|\bis the one\b|\b(?:the|my|our|final) answer\b"
+    rf"|\b{_BEST} (?:match|fit)\b|\bmatching tile"
+    r"|\b(?:same|very) (?:place|location|spot)\b|\bis the one\b|\b(?:the|my|our|final) answer\b"
+    r"|\b(?:the|our|my) (?:sole|only) (?:candidate|option|tile|choice)\b"
+    r"(?! (?:with|that (?!satisf|fits|match|agrees)|to|in|where|which|showing))"
+    r"|\b(?:my|our|the) choice (?:falls|is)\b"
     r"|\b(?:we|I) (?:\w+ ){0,2}(?:choose|select|pick|opt for|go (?:with|for)|settle on)\b"
     r"|\bcorresponds to the panorama\b|\btrue tile\b|\bbelongs to the panorama\b)"
 )
+_GONE = (
+    r"(?:rul(?:e[sd]?|ing) (?:\w+ )?out|(?:exclud|eliminat|discard|reject|dismiss|discount|remov)\w*|drop(?:ped)?"
+    r"|fail(?:s|ed)?|falls? short|(?:is|are) (?:all )?(?:out(?! of)|wrong|impossible|incorrect))"
+)
 _ELIMINATED = (
-    r"\b(?:ruled? out|ruling out|excluded?|excludes|eliminated?|eliminates|discarded?|rejected?"
-    r"|(?:do|does|can|could)(?: not|n[’']t|not) (?:match|fit|be (?:right|correct|the))"
+    rf"\b(?:{_GONE}|(?:do|does|can|could)(?: not|n[’']t|not) (?:match|fit|be (?:right|correct|it|the))"
     r"|(?:none|neither) (?:of )?[^;:]{0,60}(?:match|fit)(?:es|s)?)\b"
 )
-_CERTAIN = r"(?:best|perfectly|exactly|completely|fully|entirely|most closely|in every (?:detail|respect))"
-_FITS = rf"(?:match(?:es)?|fits?|aligns?|agrees?|corresponds?)(?: {_CERTAIN})?"
+_STAYS = rf"(?:not|n[’']t|cannot|never)(?: \w+){{0,2}} {_GONE}\b"
+_OTHERS = (
+    rf"(?:(?:all |every |each )?(?:of )?(?:the )?(?:other|remaining)(?: (?:\w+ )?{_NOUN}s?| (?:two|three|four|five|six|"
+    r"seven|eight|nine)\b(?! \w+s\b)| ones)|(?:all )?(?:of )?the (?:others|rest)(?! of)|all others)"
+)
+_NO_OTHER = rf"\b(?:none of {_OTHERS}|no other (?:{_NOUN}|one)|nothing else)"
+_CERTAIN = (
+    r"(?:best|perfectly|exactly|completely|fully|entirely|most closely|in (?:every|all) (?:details?|respects?|ways?)"
+    r"|on (?:every|all) (?:counts?|points?))"
+)
+_FIT = r"(?:match(?:es)?|fits?|aligns?|agrees?|corresponds?|lines? up)"
+_FITS = rf"{_FIT}(?: {_CERTAIN})?"
 _WHOLE = (
     r"(?:everything|all of (?:it|them|this)|(?:all )?(?:the |these |those )?"
     r"(?:ground(?:-level)? |street )?(?:panorama|photo(?:graph)?|view|scene|cues|evidence|clues))"
 )
 _TAKEN = (
     r"\b(?:panorama|photo(?:graph)?|camera|photographer|scene|ground view)\b[^,;:]{0,30}"
-    r"\b(?:taken|shot|captured|located|stands?|stood|lies|belongs|comes|is)\b[^,;:]{0,15}\b(?:at|in|from|of|within|to)"
+    r"\b(?:taken|shot|captured|located|stands?|stood|standing|lies|belongs|comes|is)\b[^,;:]{0,15}"
+    r"\b(?:at|in|from|of|within|to)"
 )
 _BOUND = r"(?:must|has to|have to|can only|could only) be(?: (?:of|in|at|from))?"
+_VERDICTS = re.compile(_VERDICT, re.IGNORECASE)
+_ELIMINATES = re.compile(_ELIMINATED, re.IGNORECASE)
+_STAYING = re.compile(_STAYS, re.IGNORECASE)
+_OPEN = re.compile(r"\b(?:whether|if|not yet|too early|remains to be seen)\b", re.IGNORECASE)
+_MAYBE = re.compile(r"\b(?:may|might|could(?! only)|perhaps|possibly)\b", re.IGNORECASE)
+_NOT = re.compile(r"\b(?:not(?! only)|never)\b|n[’']t\b", re.IGNORECASE)
+# Tiles that a sentence names only to set them aside: "B rather than D is the match".
+_SET_ASIDE = re.compile(
+    rf"\b(?:rather than|unlike|instead of|compared (?:with|to)|(?:and|but) not) (?:{_NOUN} )?[A-Z]\b"
+)
+_OPENING = r"(?P<opening>\W*(?:(?:so|thus|hence|therefore|clearly|indeed|and|then|surely|no doubt|but)\W+)*)"
+_POINTS_BACK = re.compile(
+    rf"^{_OPENING}(?:it|(?:this|that)(?: (?:one|{_NOUN})|(?= (?:is|must|has to|can only|{_FIT})\b)))(?=\W)",
+    re.IGNORECASE,
+)
+_SPEAKS_OF_ALL = re.compile(
+    rf"^{_OPENING}(?:here,? |there,? )?(?=(?:everything|all (?:the )?(?:cues|clues|evidence|details?))\b"
+    r"|(?:an?|the)?(?: \w+)? ?(?:match|fit)\W*$)",
+    re.IGNORECASE,
+)
 # Letters that name other things than a tile: "Plan B", "Route A".
 _NOT_TILES = ("plan", "block", "building", "terminal", "route", "gate", "zone", "class", "type", "exit", "vitamin")
 # What may follow "A" where it is a letter and no article.
 _BEHIND_A = (
-    r"(?!\s+(?!(?:is|was|has|must|can|could|fits?|matches|aligns|agrees|corresponds|belongs|shows|and|or|but|as|because|"
-    r"since|which|with|in|on|best|does|remains|a|the)\b)\w)"
+    r"(?!\s+(?!(?:is|are|was|were|has|had|must|can|cannot|could|may|might|would|should|will|does|do|fits?|match(?:es)?|"
+    r"aligns|agrees|corresponds|belongs|shows|lacks|fails?|falls|differs|comes|looks|seems|appears|stays|remains|wins|"
+    r"and|or|nor|but|as|because|since|while|whereas|which|with|in|on|at|to|than|so|not|alone|too|also|instead|itself|"
+    r"best|a|the)\b)\w)"
 )
 SOURCE_PHRASES = (
     r"\bmeta-?data\b", r"\bground truth\b", r"\b(?:known|given|provided|supplied) (?:facts?|information|answer|data)\b",
@@ -51,6 +95,7 @@ SOURCE_PHRASES = (
 """Phrases that say that the writer knew more than the images."""
 _SOURCE = re.compile("|".join(SOURCE_PHRASES), re.IGNORECASE)
 _SENTENCE = re.compile(r"[^.!?\n]+")
+_CLAUSE = re.compile(r";|,\s*(?:while|whereas|but|yet)\b")
 
 
 def step_places(think: str, steps: Sequence[str]) -> list[int] | None:
@@ -79,29 +124,85 @@ def names_answer(before: str, letter: str, position: int, shown: int) -> bool:
 
     >>> names_answer("On tile B the river bends as well.", "B", 1, 5), names_answer("Tile B is the match.", "B", 1, 5)
     (False, True)
+    >>> names_answer("Consider tile B. This one fits on every count.", "B", 1, 5)
+    True
     """
-    letters = [chr(ord(letter) - position + place) for place in range(shown)]
-    bare = {one: re.compile(_letter(one)) for one in letters}
-    reference = _reference(letter, position, shown)
-    named, direct = re.compile(reference), re.compile(_direct(reference), re.IGNORECASE)
-    verdict, eliminated = re.compile(_VERDICT, re.IGNORECASE), re.compile(_ELIMINATED, re.IGNORECASE)
+    patterns = _patterns(letter, position, shown)
+    others = set(patterns.named) - {letter}
     gone: set[str] = set()
+    last: str | None = None
     for sentence in _SENTENCE.findall(before):
-        if direct.search(sentence):
+        spoken = patterns.spoken(sentence)
+        text = sentence
+        if not spoken and last == letter:
+            text = _spelt_out(sentence, letter)
+        elif spoken:
+            last = next(iter(spoken)) if len(spoken) == 1 else None
+        if patterns.is_verdict(text):
             return True
-        spoken = {one for one in letters if bare[one].search(sentence)}
-        weighs_all = shown > 1 and len(spoken) == shown
-        if named.search(sentence) and verdict.search(sentence) and not weighs_all:
+        if shown > 1 and not _OPEN.search(sentence) and patterns.all_others.search(_STAYING.sub("", sentence)):
             return True
-        if eliminated.search(sentence) and not weighs_all:
-            gone |= spoken
-    return shown > 1 and gone >= set(letters) - {letter}
+        gone.update(*(patterns.ruled_out(clause) for clause in _CLAUSE.split(sentence)))
+    return shown > 1 and gone >= others
+
+
+@dataclasses.dataclass(frozen=True)
+class _Patterns:
+    """What gives one letter away; ``named`` finds each tile shown."""
+
+    letter: str
+    named: dict[str, re.Pattern[str]]
+    direct: re.Pattern[str]
+    all_others: re.Pattern[str]
+
+    def spoken(self, text: str) -> set[str]:
+        """Letters of the tiles that a text names."""
+        return {letter for letter, pattern in self.named.items() if pattern.search(text)}
+
+    def is_verdict(self, sentence: str) -> bool:
+        """Whether a sentence calls the right tile right."""
+        if _OPEN.search(sentence) or not self.named[self.letter].search(sentence):
+            return False
+        if self.direct.search(sentence):
+            return True
+        said = _SET_ASIDE.sub("", sentence)
+        if self.spoken(said) != {self.letter} or _MAYBE.search(said):
+            return False
+        found = _VERDICTS.search(said)
+        return found is not None and not _NOT.search(said[max(0, found.start() - 20) : found.start()])
+
+    def ruled_out(self, clause: str) -> set[str]:
+        """Letters of the tiles that a clause rules out; none where it weighs all of them."""
+        if not _ELIMINATES.search(_STAYING.sub("", clause)):
+            return set()
+        spoken = self.spoken(clause)
+        return spoken if len(spoken) < len(self.named) else set()
+
+
+@functools.cache
+def _patterns(letter: str, position: int, shown: int) -> _Patterns:
+    letters = [chr(ord(letter) - position + place) for place in range(shown)]
+    named = {one: re.compile(_reference(one, place, shown)) for place, one in enumerate(letters)}
+    direct = re.compile(_direct(_reference(letter, position, shown)), re.IGNORECASE)
+    all_others = re.compile(
+        rf"\b{_OTHERS}\b[^;:]{{0,40}}{_ELIMINATED}|{_ELIMINATED} {_OTHERS}|{_NO_OTHER}\b[^,;:]{{0,20}}"
+        rf"\b(?:{_FIT}|remains?|qualif\w+|(?:is|are|be) (?:right|correct|it|possible|left))\b",
+        re.IGNORECASE,
+    )
+    return _Patterns(letter, named, direct, all_others)
+
+
+def _spelt_out(sentence: str, letter: str) -> str:
+    """A sentence without a tile's name, with the name of the one that it speaks of if it speaks of it at all."""
+    back = _POINTS_BACK.sub(rf"\g<opening>tile {letter}", sentence)
+    return back if back != sentence else _SPEAKS_OF_ALL.sub(f"in tile {letter} ", sentence)
 
 
 def _letter(letter: str) -> str:
     """A capital that stands for a tile, in brackets or marks of stress or without."""
     other = "".join(rf"(?<!\b(?i:{word})\s)" for word in _NOT_TILES)
-    return rf"{other}(?<![\w'’-])[(\"'*]{{0,4}}{letter}(?![\w'’]|-\w){_BEHIND_A if letter == 'A' else ''}[)\"'*]{{0,4}}"
+    behind = _BEHIND_A if letter == "A" else ""
+    return rf"{other}(?<![\w'’-])[(\"'*]{{0,4}}{letter}(?![\w'’]|-\w){behind}[)\"'*]{{0,4}}"
 
 
 def _reference(letter: str, position: int, shown: int) -> str:
@@ -116,23 +217,36 @@ def _reference(letter: str, position: int, shown: int) -> str:
 def _direct(reference: str) -> str:
     """Verdicts that lie in how the right tile and the words stand to each other."""
     ends = r"(?=\s*(?:$|[,;:*]|\b(?:and|so|because|since|as|while)\b))"
+    is_so = rf"{reference} (?:is|must be|has to be) (?:(?!not\b)\w+ ){{0,3}}?"
     parts = (
         rf"\banswer\b\W+(?:(?:is|must|should|would|will|has|to|be|therefore|thus|then|clearly)\W+)*{reference}",
         r"\b(?:correct|right|true|match\w*|best|choice|verdict|solution)\b[^,;:]{0,20}"
         rf"(?:\bis|\bbe|:)\s+{reference}",
-        rf"{reference} (?:is|must be|has to be) (?:\w+ ){{0,2}}?"
-        rf"(?:correct|right|(?:best |only )?(?:match|fit)|it{ends})\b",
+        rf"{is_so}(?:correct|right|(?:best |only )?(?:match|fit)|it{ends})\b",
+        rf"{is_so}(?:the (?:place|one|location|spot|closest|best|likeliest){ends}"
+        r"|where (?:we are|the (?:panorama|photo|camera|picture))\b)",
+        rf"\b(?:best|closest|strongest|likeliest) (?:{_NOUN}|one)\b[^;:]{{0,30}} (?:is|remains) {reference}\W*$",
+        rf"\b(?:we are|I am) (?:looking at|standing in|in) {reference}{ends}",
+        rf"\b(?:nothing|none|no {_NOUN}) (?:but|except) {reference} (?:survives|remains|fits|is left|qualifies)\b",
+        rf"\b(?:except|but|other than|apart from) (?:for )?{reference},? (?:no|none|nothing)\b",
+        rf"{reference} (?:it is\b|wins\b|beats (?:all|the)|ticks (?:every|all))",
+        rf"\b(?:settles|decides) (?:it|this|the matter)\b\W+{reference}{ends}",
+        rf"\b{_WHOLE} (?:\w+ )?{_FIT} (?:only |best )?(?:with |to )?{reference}{ends}",
+        rf"\b(?:everything|all) (?:\w+ )?(?:in|on|about) {reference} (?:\w+ly )?{_FIT}\b",
+        rf"\bin {reference},? {_WHOLE} (?:\w+ly )?{_FIT}\b",
+        rf"\bin {reference},? (?:an?|the)?(?: \w+)? ?(?:match|fit)\W*$",
+        rf"\bin favou?r of {reference}{ends}",
         rf"\b{_BOUND} {reference}",
         rf"{reference} (?:must|has to|can only) be (?:it|the (?:one|place|location)|where)\b",
         rf"^\W*(?:(?:so|thus|hence|therefore),? )?it(?: is|[’']s) {reference}{ends}",
         rf"{reference} (?:\w+ly )?{_FITS}(?: (?:best|well|alone))?{ends}",
         rf"{reference} (?:\w+ly )?{_FITS} (?:with |to )?{_WHOLE}(?: {_CERTAIN}|{ends})",
         rf"{reference} (?:match(?:es)?|fits?|aligns?|agrees?|corresponds?) {_CERTAIN} (?:with |to )?{_WHOLE}\b",
-        rf"\bonly {reference} (?:fits?|matches|remains|is left|agrees|aligns|can|qualifies)\b",
+        rf"\bonly {reference} (?:{_FIT}|remains|is left|can|qualifies|makes sense|satisfies|survives)\b",
         rf"\b(?:leaves|leaving) (?:us with )?(?:only |just )?{reference}",
         rf"{reference} (?:alone )?(?:remains|is left){ends}",
-        rf"\b(?:points?|leads?|pointing|leading|speaks?|argues?) (?:\w+ )?(?:to|for) {reference}{ends}",
-        rf"{_TAKEN} {reference}|{reference} is where the (?:panorama|photo|camera)\b",
+        rf"\b(?:points?|leads?|pointing|leading|speaks?|argues?) (?:\w+ )?(?:to|for|towards?|at) {reference}{ends}",
+        rf"{_TAKEN} {reference}",
         rf"^\W*(?:so|thus|hence|therefore|clearly)\W+{reference}(?: it is)?\W*$",
         rf"\b(?:except|but|other than|apart from) (?:for )?{reference}.*{_ELIMINATED}",
         rf"{_ELIMINATED}.*\b(?:except|but|other than|apart from) (?:for )?{reference}{ends}",

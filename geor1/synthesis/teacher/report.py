@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from geor1.asking.backends import RequestFailure
+from geor1.asking.journal import drop_torn_line
+from geor1.runs.files import disk_full_is_clear
 from geor1.synthesis.teacher.checks import REASONS, Checked
 from geor1.synthesis.teacher.config import TeacherConfig
 from geor1.synthesis.teacher.rounds import Sampled
@@ -55,6 +57,7 @@ def _row(jobs: Sequence[Sampled], config: TeacherConfig) -> dict[str, Any]:
         "questions_with_a_chain": sum(job.passed > 0 for job in jobs),
         "asked": len(checked) + unanswered,
         "unanswered": unanswered,
+        "replaceable": sum(job.replaceable for job in jobs),
         "answered": len(checked) - errors,
         "rejected": {reason: first[reason] for reason in REASONS if first[reason]},
         "every_reason": {reason: every[reason] for reason in REASONS if every[reason]},
@@ -80,6 +83,27 @@ def _claims(checked: Iterable[Checked]) -> dict[str, dict[str, int]]:
     }
 
 
+def add_attempt(folder: Path, shard: str, generated: int, seconds: Mapping[str, float]) -> None:
+    """Note what one process did.
+
+    Args:
+        folder: Its folder of generations.
+        shard: Which share it asked for, ``i/n``.
+        generated: Completions that it wrote.
+        seconds: Seconds of asking by template.
+
+    Raises:
+        DiskFullError: No space is left.
+    """
+    path = folder / ATTEMPTS
+    line = {"shard": shard, "generated": generated, "seconds": {name: round(s, 3) for name, s in seconds.items()}}
+    with disk_full_is_clear(path):
+        if path.is_file():
+            drop_torn_line(path)
+        with path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line) + "\n")
+
+
 def seconds_spent(folders: Iterable[Path]) -> dict[str, Any]:
     """Seconds of asking by template, over all processes that ended by themselves (a killed one leaves no line).
 
@@ -90,7 +114,7 @@ def seconds_spent(folders: Iterable[Path]) -> dict[str, Any]:
     processes = 0
     for folder in folders:
         path = folder / ATTEMPTS
-        lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+        lines = path.read_text(encoding="utf-8").split("\n")[:-1] if path.is_file() else []  # not a torn last one
         for line in lines:
             attempt = json.loads(line)
             processes += 1
@@ -131,6 +155,8 @@ def table(report: Mapping[str, Any]) -> str:
     lines += ["", _line(("rejected for", *names)), _line(("---",) + ("---:",) * len(names))]
     lines += [_line((reason, *(rows[name]["rejected"].get(reason, 0) for name in names))) for reason in reasons]
     lines.append(_line(("unanswered", *(rows[name]["unanswered"] for name in names))))
+    if report["total"]["replaceable"]:
+        lines.append(_line(("(near-duplicates not replaced)", *(rows[name]["replaceable"] for name in names))))
     lines += ["", _line(("claim", "true", "false", "unknown")), _line(("---", "---:", "---:", "---:"))]
     lines += [_line((kind, *counts.values())) for kind, counts in report["claims"].items()]
     return "\n".join(lines) + "\n"

@@ -7,26 +7,25 @@ shards put together are those of one process.
 
 from __future__ import annotations
 
+import collections
 import dataclasses
-import json
 import logging
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from geor1.asking.backends import Backend, BackendError, UnansweredError
 from geor1.asking.generating import Shown
-from geor1.asking.journal import PredictionJournal, only_writer
+from geor1.asking.journal import LOCK, PredictionJournal, only_writer
 from geor1.asking.selection import asking_of, choose_backend
 from geor1.records import Question, Scaffold, write_jsonl
 from geor1.runs import ConfigError, atomic_write_text, write_json
 from geor1.synthesis.teacher.checks import Checker, scaffold_of
 from geor1.synthesis.teacher.config import TeacherConfig
-from geor1.synthesis.teacher.duplicates import near_duplicates
-from geor1.synthesis.teacher.jobs import Shard, make_jobs, names_of
-from geor1.synthesis.teacher.report import ATTEMPTS, seconds_spent, table, yield_report
-from geor1.synthesis.teacher.rounds import Nobody, Sampled, sample
+from geor1.synthesis.teacher.jobs import SHARD_FOLDERS, Shard, make_jobs, names_of, number_of
+from geor1.synthesis.teacher.report import add_attempt, seconds_spent, table, yield_report
+from geor1.synthesis.teacher.rounds import Kept, Nobody, Sampled, sample
 from geor1.synthesis.teacher.templates import load_template
 from geor1.synthesis.teacher.vocabulary import Names
 
@@ -37,6 +36,8 @@ SCAFFOLDS = "scaffolds.jsonl"
 CHECKED = "checked.jsonl"
 REPORT = "report.json"
 TABLE = "report.md"
+
+LOOKED_AT_S = 2.0  # several that start together may look at one lock, each for an instant
 
 ByTemplate = dict[str, list[Sampled]]
 
@@ -61,7 +62,9 @@ def run_teacher(
             its claims and reasons), ``report.json`` and ``report.md``; and for ``generations.jsonl`` unless the config
             names another folder.
         shard: Ask this share alone and write no results; one process a shard, each with a folder of its own.
-        merge: Ask nothing; make the results of what all shards have generated.
+        merge: Ask nothing; make the results of what all shards have generated. Near-duplicates of other questions'
+            chains are found only now; the report says how many completions could be asked for in their place, which
+            the same call without ``merge`` does.
         backend: Instead of the one that the config names.
 
     Returns:
@@ -72,7 +75,9 @@ def run_teacher(
         BackendError: No further request can succeed; what is done is kept.
         UnansweredError: Completions are missing; the report is written, ``scaffolds.jsonl`` is not. The same call again
             asks for these alone.
-        RunLockedError: Another process writes into the same folder of generations.
+        RunLockedError: Another process writes into the same folder of generations, or asks for a share of another
+            division of the questions.
+        DiskFullError: No space is left; what is done is kept.
         ImageFileError, FileNotFoundError: An image is broken or missing.
     """
     data_dir, out_dir, shard = Path(data_dir), Path(out_dir), shard or Shard()
@@ -85,24 +90,34 @@ def run_teacher(
     run = _Run(config, questions, data_dir, shard, Checker(config, Names(*names_of(questions))))
     fatal: BackendError | None = None
     with only_writer(folder):
+        _check_divided_alike(root, shard, merge)
         journal = PredictionJournal(folder / GENERATIONS, also=[p for p in journals(root) if p.parent != folder])
         try:
-            by_template = run.sampled(Nobody(backend.name) if merge else backend, journal, None if merge else folder)
+            answers, books = (Nobody(backend.name), None) if merge else (backend, folder)
+            by_template = run.sampled(answers, journal, books, merge=merge)
         except BackendError as error:
             fatal = error
-            by_template = run.sampled(Nobody(backend.name), journal, None)
+            by_template = run.sampled(Nobody(backend.name), journal, None, merge=False)
         if shard.count == 1:
-            scaffolds = remove_duplicates(by_template, run.checker, config.duplicate_similarity)
-            write_results(by_template, scaffolds, config, data_dir, out_dir, root, finished=fatal is None)
+            write_results(by_template, config, data_dir, out_dir, root, finished=fatal is None)
     if fatal is not None:
         raise fatal
-    _check_answered(by_template)
+    _check_answered(by_template, root, merge=merge)
     return out_dir
+
+
+def _check_divided_alike(root: Path, shard: Shard, merge: bool) -> None:
+    """Refuse to ask while a process asks for a share of another division: both would ask, and pay, for the same."""
+    for folder in [root, *sorted(root.glob(SHARD_FOLDERS))]:
+        own = folder == root / shard.folder or (folder != root and int(folder.name[-4:]) == shard.count)
+        if not own and not merge and (folder / LOCK).is_file():
+            with only_writer(folder, wait_s=LOOKED_AT_S):
+                pass
 
 
 def journals(root: Path) -> list[Path]:
     """Files of generations in a folder, those of its shards included, sorted."""
-    found = [root / GENERATIONS, *sorted(root.glob(f"shard-*/{GENERATIONS}"))]
+    found = [root / GENERATIONS, *sorted(root.glob(f"{SHARD_FOLDERS}/{GENERATIONS}"))]
     return [path for path in found if path.is_file()]
 
 
@@ -117,56 +132,60 @@ class _Run:
     checker: Checker
     shown: Shown = dataclasses.field(default_factory=Shown)
 
-    def sampled(self, backend: Backend, journal: PredictionJournal, books: Path | None) -> ByTemplate:
-        """Every template's jobs with their completions; ``books`` is the folder whose attempts are timed."""
-        asking = asking_of(self.config, self.config.model, self.config.model)
-        by_template: ByTemplate = {}
-        seconds: dict[str, float] = {}
+    def sampled(self, backend: Backend, journal: PredictionJournal, books: Path | None, *, merge: bool) -> ByTemplate:
+        """Every template's jobs with their completions.
+
+        Args:
+            backend: Who answers.
+            journal: The file of generations.
+            books: Folder whose attempts are timed.
+            merge: Near-duplicates that nothing has replaced yet are no gap.
+        """
+        by_template = self._jobs()
+        kept = Kept(self.checker, self.config.duplicate_similarity)
+        spent: collections.Counter[str] = collections.Counter()
         before = len(journal)
         try:
-            for name in self.config.templates:
-                template = load_template(name)
-                if template.name in by_template:
-                    raise ConfigError(f"templates: two are named {template.name!r}; give each its own name")
-                jobs = make_jobs(self.questions, template, self.config, self.shard)
-                logger.info("template %s: %d questions", template.name, len(jobs))
-                began = time.monotonic()
-                try:
-                    by_template[template.name] = sample(
-                        jobs, self.data_dir, self.config, backend, asking, journal, self.checker, self.shown
-                    )
-                finally:
-                    seconds[template.name] = round(time.monotonic() - began, 3)
+            turn = 0
+            while turn == 0 or (self.shard.count == 1 and self._lacking(by_template)):
+                for name, items in by_template.items():
+                    logger.info("template %s: %d questions%s", name, len(items), ", near-duplicates" if turn else "")
+                    began = time.monotonic()
+                    try:
+                        self._sample(items, backend, journal, optional=merge and turn > 0)
+                    finally:
+                        spent[name] += time.monotonic() - began
+                if self.shard.count == 1:
+                    kept.take(one for items in by_template.values() for one in items)
+                turn += 1
         finally:
             if books is not None:
-                attempt = {"shard": f"{self.shard.index}/{self.shard.count}", "generated": len(journal) - before}
-                with (books / ATTEMPTS).open("a", encoding="utf-8") as file:
-                    file.write(json.dumps({**attempt, "seconds": seconds}) + "\n")
+                add_attempt(books, f"{self.shard.index}/{self.shard.count}", len(journal) - before, spent)
         return by_template
 
+    def _jobs(self) -> ByTemplate:
+        by_template: ByTemplate = {}
+        for name in self.config.templates:
+            template = load_template(name)
+            if template.name in by_template:
+                raise ConfigError(f"templates: two are named {template.name!r}; give each its own name")
+            jobs = make_jobs(self.questions, template, self.config, self.shard)
+            by_template[template.name] = [Sampled(job) for job in jobs]
+        return by_template
 
-def remove_duplicates(by_template: ByTemplate, checker: Checker, threshold: float) -> list[Scaffold]:
-    """The scaffolds that stay, in the order of templates, questions and samples; the others are marked as rejected."""
-    passed = [
-        (one, place)
-        for items in by_template.values()
-        for one in items
-        for place, verdict in enumerate(one.checked)
-        if verdict.kept
-    ]
-    repeats = near_duplicates([checker.shingles(one.answered[place]) for one, place in passed], threshold)
-    made = [scaffold_of(one.job, one.answered[place], one.checked[place]) for one, place in passed]
-    for (one, place), first in zip(passed, repeats, strict=True):
-        if first is not None:
-            one.checked[place] = dataclasses.replace(
-                one.checked[place], reasons=("duplicate",), repeats=made[first].scaffold_id
-            )
-    return [scaffold for scaffold, first in zip(made, repeats, strict=True) if first is None]
+    def _lacking(self, by_template: ByTemplate) -> bool:
+        """Whether near-duplicates are to be replaced; not before all answers are there, which decide what repeats."""
+        everything = [one for items in by_template.values() for one in items]
+        return not any(one.unanswered for one in everything) and any(one.wanted(self.config) for one in everything)
+
+    def _sample(self, items: list[Sampled], backend: Backend, journal: PredictionJournal, *, optional: bool) -> None:
+        asking = asking_of(self.config, self.config.model, self.config.model)
+        shared = (self.data_dir, self.config, backend, asking, journal, self.checker, self.shown)
+        sample(items, *shared, optional=optional)
 
 
 def write_results(
     by_template: Mapping[str, Sequence[Sampled]],
-    scaffolds: Sequence[Scaffold],
     config: TeacherConfig,
     data_dir: Path,
     out_dir: Path,
@@ -183,16 +202,23 @@ def write_results(
     if not finished or any(one.unanswered for one in everything):
         (out_dir / SCAFFOLDS).unlink(missing_ok=True)  # an earlier call's, which this one does not bear out
         return
-    write_jsonl(
-        out_dir / SCAFFOLDS,
-        (
-            dataclasses.replace(
-                scaffold,
-                images=tuple(Path(os.path.relpath(data_dir / image, out_dir)).as_posix() for image in scaffold.images),
-            )
-            for scaffold in scaffolds
-        ),
-    )
+    write_jsonl(out_dir / SCAFFOLDS, _scaffolds(everything, data_dir, out_dir))
+    replaceable = report["total"]["replaceable"]
+    if replaceable:
+        logger.warning(
+            "%d completions could still be asked for in place of near-duplicates: run the same command without --merge",
+            replaceable,
+        )
+
+
+def _scaffolds(everything: Iterable[Sampled], data_dir: Path, out_dir: Path) -> Iterator[Scaffold]:
+    """The chains kept, in the order of templates, questions and samples, with image paths relative to ``out_dir``."""
+    for one in everything:
+        for answered, verdict in zip(one.answered, one.checked, strict=True):
+            if verdict.kept:
+                made = scaffold_of(one.job, answered, verdict)
+                images = (Path(os.path.relpath(data_dir / image, out_dir)).as_posix() for image in made.images)
+                yield dataclasses.replace(made, images=tuple(images))
 
 
 def _check(config: TeacherConfig, questions: Sequence[Question], shard: Shard, merge: bool) -> None:
@@ -207,12 +233,29 @@ def _check(config: TeacherConfig, questions: Sequence[Question], shard: Shard, m
         raise ConfigError("questions: expected train questions, found none; does the source have a train split?")
 
 
-def _check_answered(by_template: Mapping[str, Sequence[Sampled]]) -> None:
+def _check_answered(by_template: ByTemplate, root: Path, *, merge: bool) -> None:
     missing = {name: sum(one.unanswered for one in items) for name, items in by_template.items()}
     total = sum(missing.values())
-    if total:
-        raise UnansweredError(
-            f"{total} completions are missing ({missing}): they ended in errors that may pass, or their shard has not "
-            f"ended. Run the same command again (or the missing shards) to ask for these alone; {SCAFFOLDS} is written "
-            "when none is missing. keep_errors rejects errors instead"
-        )
+    if not total:
+        return
+    how = ": they ended in errors that may pass. Run the same command again to ask for these alone"
+    if merge:
+        how = f"{_by_shard(by_template, root)}. Run what has not ended, or the same command without --merge"
+    raise UnansweredError(
+        f"{total} completions are missing ({missing}){how}; {SCAFFOLDS} is written when none is missing. --keep-errors "
+        "rejects errors instead"
+    )
+
+
+def _by_shard(by_template: ByTemplate, root: Path) -> str:
+    """Which shards have not ended, where all are of one division."""
+    counts = {int(path.parent.name[-4:]) for path in journals(root) if path.parent != root}
+    if len(counts) != 1:
+        return ""
+    (count,) = counts
+    missing: collections.Counter[int] = collections.Counter()
+    for items in by_template.values():
+        for one in items:
+            missing[number_of(one.job.item_id) % count] += one.unanswered
+    shards = [f"--shard {index}/{count} ({missing[index]})" for index in range(count) if missing[index]]
+    return f", by {', '.join(shards)}"

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import multiprocessing
+import os
 import random
 import subprocess
 import sys
@@ -17,10 +19,11 @@ from teacher_cases import chain, served, settings, write_questions
 from teacher_kill_case import TEMPLATES, teach
 
 from geor1.asking.backends import BackendError, UnansweredError
-from geor1.asking.journal import read_generations
+from geor1.asking.journal import only_writer, read_generations
 from geor1.records import Question, Scaffold, read_jsonl
-from geor1.runs import ConfigError
+from geor1.runs import ConfigError, DiskFullError, RunLockedError
 from geor1.synthesis.teacher.jobs import Shard
+from geor1.synthesis.teacher.report import ATTEMPTS
 from geor1.synthesis.teacher.run import CHECKED, GENERATIONS, REPORT, SCAFFOLDS, TABLE, run_teacher
 
 FAULTS = {"429": 0.06, "500": 0.05, "503": 0.03, "slow": 0.01, "truncated": 0.05, "not_json": 0.04, "reset": 0.04}
@@ -176,16 +179,82 @@ def test_cut_refused_and_empty_answers_are_rejected_by_name(tmp_path: Path, ques
     assert total["asked"] == 24 and total["kept"] == 0 and total["usd_per_chain"] is None
 
 
-def test_duplicates_are_removed_across_questions(tmp_path: Path, questions: list[Question]) -> None:
-    def parrot(prompt: str, *_: Any) -> str:
-        letter = prompt.partition("Satellite tiles: ")[2][:1]
-        return chain(letter, words="under a grey sky with wires overhead and a kerb of stone", geography="Nothing.")
+def parrot(prompt: str, *_: Any) -> str:
+    letter = prompt.partition("Satellite tiles: ")[2][:1]
+    return chain(letter, words="under a grey sky with wires overhead and a kerb of stone", geography="Nothing.")
 
+
+class ParrotAtFirst:
+    """Writes the same about every place, and when it is asked again about one, something of its own."""
+
+    def __init__(self) -> None:
+        self.seen: set[bytes] = set()
+
+    def __call__(self, prompt: str, images: list[bytes], digest: str) -> str:
+        if images[0] not in self.seen:
+            self.seen.add(images[0])
+            return parrot(prompt)
+        return served(prompt, images, f"{0:08x}{digest[8:]}")  # a good one
+
+
+def test_a_parrot_is_asked_until_its_samples_are_drawn(tmp_path: Path, questions: list[Question]) -> None:
     with ScriptedServer(parrot) as server:
-        out = ask(server, tmp_path, questions, templates=("positive",))
-    assert check_books(out)["total"]["rejected"] == {"duplicate": 12 - report(out)["total"]["kept"]}
+        out = ask(server, tmp_path, questions, templates=("positive",), samples=3)
+    kept = report(out)["total"]["kept"]
+    assert check_books(out)["total"]["rejected"] == {"duplicate": 3 * (12 - kept)}
     repeats = [json.loads(line)["repeats"] for line in (out / CHECKED).read_text().splitlines()]
-    assert {one for one in repeats if one} <= {one.scaffold_id for one in read_jsonl(out / SCAFFOLDS, Scaffold)}
+    scaffolds = {one.scaffold_id for one in read_jsonl(out / SCAFFOLDS, Scaffold)}
+    lost = {f"{question.pair_id}/positive/0" for question in questions} - scaffolds
+    assert {one for one in repeats if one} <= scaffolds | lost, "the same question's earlier chain, or one kept"
+
+
+def test_near_duplicates_of_other_questions_are_replaced(tmp_path: Path, questions: list[Question]) -> None:
+    with ScriptedServer(ParrotAtFirst()) as server:
+        whole = ask(server, tmp_path, questions, "whole", templates=("positive",), samples=2)
+        first = report(whole)["total"]["rejected"]["duplicate"]
+        assert report(whole)["total"]["kept"] == 12 and server.asked.total() == 12 + first > 20
+        assert [one.pair_id for one in questions] == [
+            one.scaffold_id.partition("/")[0] for one in read_jsonl(whole / SCAFFOLDS, Scaffold)
+        ]
+        ask(server, tmp_path, questions, "whole", templates=("positive",), samples=2)
+        assert server.asked.total() == 12 + first, "nothing is left to ask"
+    check_books(whole)
+    with ScriptedServer(ParrotAtFirst()) as server:
+        answered: list[str] = []
+        server.faults = lambda digest, _: answered.append(digest) or ("401" if len(answered) > 16 else None)
+        with pytest.raises(BackendError):
+            ask(server, tmp_path, questions, "broken", templates=("positive",), samples=2)
+        assert not (tmp_path / "broken" / SCAFFOLDS).exists() and server.whole.total() > 12
+        server.faults = lambda *_: None
+        same_results(ask(server, tmp_path, questions, "broken", templates=("positive",), samples=2), whole)
+        assert max(server.whole.values()) == 1
+
+
+def test_shards_leave_the_replacing_to_one_run_for_all(
+    tmp_path: Path, questions: list[Question], caplog: pytest.LogCaptureFixture
+) -> None:
+    how: dict[str, Any] = {"templates": ("positive",), "samples": 2}
+    with ScriptedServer(ParrotAtFirst()) as server:
+        whole = ask(server, tmp_path, questions, "whole", **how)
+    with ScriptedServer(ParrotAtFirst()) as server:
+        for index in range(2):
+            ask(server, tmp_path, questions, "shards", shard=Shard(index, 2), **how)
+        assert server.asked.total() == 12
+        out = ask(server, tmp_path, questions, "shards", merge=True, **how)
+        total = check_books(out)["total"]
+        assert total["unanswered"] == 0 < total["replaceable"] == 12 - total["kept"] == total["rejected"]["duplicate"]
+        assert f"{total['replaceable']} completions could still be asked for" in caplog.text
+        assert "near-duplicates not replaced" in (out / TABLE).read_text() and server.asked.total() == 12
+        same_results(ask(server, tmp_path, questions, "shards", **how), whole)
+        same_results(ask(server, tmp_path, questions, "shards", merge=True, **how), whole)
+        assert max(server.whole.values()) == 1
+
+
+def test_nothing_is_replaced_before_all_have_answered(tmp_path: Path, questions: list[Question]) -> None:
+    with ScriptedServer(ParrotAtFirst(), faults=lambda digest, _: "500" if digest < "4" else None) as server:
+        with pytest.raises(UnansweredError):
+            ask(server, tmp_path, questions, templates=("positive",), samples=2, max_attempts=1)
+        assert server.asked.total() == 12
 
 
 @pytest.mark.parametrize("count", [2, 5])
@@ -194,7 +263,8 @@ def test_shards_put_together_are_one_process(tmp_path: Path, questions: list[Que
         whole = ask(server, tmp_path, questions, "whole")
         asked = server.asked.total()
         for index in range(count):
-            with pytest.raises(UnansweredError):
+            left = rf"by (--shard \d/{count} \(\d+\)(, )?){{{count - index}}}\. Run" if index else "without --merge"
+            with pytest.raises(UnansweredError, match=left):
                 ask(server, tmp_path, questions, "shards", merge=True)
             ask(server, tmp_path, questions, "shards", shard=Shard(index, count))
         assert server.asked.total() == 2 * asked
@@ -255,6 +325,51 @@ def test_one_writer_a_shard_and_what_is_refused(tmp_path: Path, questions: list[
             with pytest.raises(ConfigError, match=said):
                 ask(server, tmp_path, asked, **changes)  # type: ignore[arg-type]
         assert server.asked.total() == 0
+
+
+def test_two_divisions_at_a_time_would_pay_twice(tmp_path: Path, questions: list[Question]) -> None:
+    running = tmp_path / "out" / Shard(0, 2).folder
+    running.mkdir(parents=True)
+    with ScriptedServer(served) as server:
+        with only_writer(running):
+            for shard in (Shard(0, 2), Shard(1, 3), Shard()):
+                with pytest.raises(RunLockedError, match="shard-0000-of-0002"):
+                    ask(server, tmp_path, questions, shard=shard)
+            assert server.asked.total() == 0
+            ask(server, tmp_path, questions, shard=Shard(1, 2))
+            with pytest.raises(UnansweredError, match=r"by --shard 0/2 \("):
+                ask(server, tmp_path, questions, merge=True)
+        ask(server, tmp_path, questions, shard=Shard(1, 3))
+
+
+def test_a_full_disk_says_so_and_loses_nothing_that_was_written(
+    tmp_path: Path, questions: list[Question], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with ScriptedServer(served) as quiet:
+        wanted = ask(quiet, tmp_path, questions, "quiet")
+    path, sync, room = tmp_path / "out" / GENERATIONS, os.fsync, [20]
+
+    def full(file: int) -> None:
+        """Room for twenty lines; of the next, half is written."""
+        room[0] -= 1
+        if path.exists() and room[0] < 0:
+            with path.open("rb+") as torn:
+                torn.truncate(path.stat().st_size - 40)
+            raise OSError(errno.ENOSPC, "No space left on device")
+        sync(file)
+
+    with ScriptedServer(served) as server:
+        monkeypatch.setattr(os, "fsync", full)
+        with pytest.raises(DiskFullError, match=r"generations.jsonl: the disk is full .*run the same command again"):
+            ask(server, tmp_path, questions)
+        monkeypatch.setattr(os, "fsync", sync)
+        with (path.parent / ATTEMPTS).open("a") as torn:
+            torn.write('{"shard": "0/1", "gen')
+        written = len(read_generations(path))
+        same_results(ask(server, tmp_path, questions), wanted)
+        server.wait_until_idle()
+    assert written >= 20 and server.whole.total() - quiet.whole.total() <= 2 * 4, "what was under way or being written"
+    assert json.loads((path.parent / REPORT).read_text())["seconds"]["processes"] == 2
 
 
 def test_the_command_line(tmp_path: Path, questions: list[Question]) -> None:
