@@ -80,7 +80,7 @@ class QuestionPlan:
         Raises:
             NegativesError: A pair has too few negatives.
         """
-        chosen = self.hood.choose_each(self.asked.tolist(), len(self.letters) - 1, self.rng)
+        chosen = self.hood.choose_each(map(int, self.asked), len(self.letters) - 1, self.rng)
         for place, others in enumerate(chosen):
             yield self._question(place, others)
 
