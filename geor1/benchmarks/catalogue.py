@@ -1,8 +1,8 @@
 """Where each data set comes from: what it is, size, licence, home page, and its files or what to do to get them.
 
-Sizes and checksums are given where they were seen; a file without a checksum is locked to what came first (see
-:mod:`geor1.benchmarks.fetch`). An address that has changed ends in a clear error that names the file and the place to
-put it by hand.
+Sizes and checksums are given where they were seen; a file without a checksum is held to the one that its server
+announces, if any, and locked to what came first (see :mod:`geor1.benchmarks.fetch`). An address that has changed ends
+in a clear error that names the file and the place to put it by hand.
 """
 
 from __future__ import annotations

@@ -2,8 +2,10 @@
 
 ``DIR/NAME`` appears by one rename when every file is there and checked; until then the files gather in
 ``DIR/NAME.partial``. A broken download goes on where it stopped (HTTP Range). A file with a published checksum is held
-to it; for others ``DIR/geor1-data.lock.json`` keeps the SHA-256 of what came first, and later fetches are held to that.
-A file put into ``DIR/NAME.partial`` by hand is checked and taken like a downloaded one.
+to it, and so is one whose server announces its SHA-256, as the Hugging Face Hub does of large files in the answer that
+redirects (``X-Linked-Etag``). ``DIR/geor1-data.lock.json`` keeps the SHA-256 of what came first, and later fetches are
+held to that; a first file without any checksum is trusted, which is said. A file put into ``DIR/NAME.partial`` by hand
+is checked and taken like a downloaded one.
 """
 
 from __future__ import annotations
@@ -11,10 +13,11 @@ from __future__ import annotations
 import http.client
 import json
 import os
+import re
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -91,10 +94,13 @@ def _one(file: DataFile, partial: Path, expected: str | None, say: Callable[[str
         target.parent.mkdir(parents=True, exist_ok=True)
         say(f"from {file.url}")
         part = target.with_name(target.name + ".part")
-        _download(file.url, part, target, say, pause_s)
+        announced = _download(file.url, part, target, say, pause_s)
         os.replace(part, target)
+        expected = expected or announced
     found = sha256_of_file(target)
-    if expected is not None and found != expected:
+    if expected is None:
+        say(f"{file.path}: no checksum is published or announced; trusted as it came, later fetches are held to it")
+    elif found != expected:
         target.unlink()
         raise FetchError(
             f"{file.url}: expected SHA-256 {expected}, got {found}; the file was thrown away. If its publisher changed "
@@ -102,15 +108,14 @@ def _one(file: DataFile, partial: Path, expected: str | None, say: Callable[[str
         )
 
 
-def _download(url: str, part: Path, target: Path, say: Callable[[str], None], pause_s: float) -> None:
-    """Fill ``part``, resuming, until the server says that it is whole."""
+def _download(url: str, part: Path, target: Path, say: Callable[[str], None], pause_s: float) -> str | None:
+    """Fill ``part``, resuming, until the server says that it is whole; the SHA-256 that it announced, if any."""
     failures = 0
     while True:
         before = part.stat().st_size if part.exists() else 0
         try:
             with disk_full_is_clear(part):
-                _continue(url, part)
-            return
+                return _continue(url, part)
         except urllib.error.HTTPError as error:
             if error.code == 416 and before:  # nothing lies behind what we have: start over rather than trust it
                 part.unlink()
@@ -129,15 +134,17 @@ def _download(url: str, part: Path, target: Path, say: Callable[[str], None], pa
         time.sleep(wait_s)
 
 
-def _continue(url: str, part: Path) -> None:
-    """One request for what is still lacking."""
+def _continue(url: str, part: Path) -> str | None:
+    """One request for what is still lacking; the SHA-256 that the server announced, if any."""
     have = part.stat().st_size if part.exists() else 0
     tag_file = part.with_name(part.name + ".tag")
     tag = tag_file.read_text(encoding="utf-8") if have and tag_file.is_file() else ""
     headers = {"User-Agent": "geor1", "Accept-Encoding": "identity"}
     if have and tag:
         headers |= {"Range": f"bytes={have}-", "If-Range": tag}
-    with _OPENER.open(urllib.request.Request(url, headers=headers), timeout=TIMEOUT_S) as response:
+    redirects = _Redirects()
+    opener = urllib.request.build_opener(redirects)
+    with opener.open(urllib.request.Request(url, headers=headers), timeout=TIMEOUT_S) as response:
         start, total = _extent(response, url, have)
         if response.headers.get_content_type() == "text/html" and not url.endswith((".html", ".htm")):
             raise FetchError(f"{url}: a web page came instead of the file (a login, perhaps); open it in a browser")
@@ -155,6 +162,7 @@ def _continue(url: str, part: Path) -> None:
     if total is not None and size < total:
         raise ConnectionError(f"cut after {size} of {total} bytes")
     tag_file.unlink()
+    return redirects.sha256 or _announced(response.headers)
 
 
 def _extent(response: Any, url: str, have: int) -> tuple[int, int | None]:
@@ -176,8 +184,16 @@ def _validator(response: Any) -> str:
     return tag if tag and not tag.startswith("W/") else response.headers.get("Last-Modified", "")
 
 
-class _NoDowngrade(urllib.request.HTTPRedirectHandler):
-    """Follows redirects, but never from https to anything else."""
+def _announced(headers: Mapping[str, str]) -> str | None:
+    """The SHA-256 of a large file in an answer of the Hugging Face Hub; other tags of it are no SHA-256."""
+    tag = (headers.get("X-Linked-Etag") or "").strip('"')
+    return tag if re.fullmatch("[0-9a-f]{64}", tag) else None
+
+
+class _Redirects(urllib.request.HTTPRedirectHandler):
+    """Follows redirects, but never from https to anything else, and keeps a SHA-256 announced on the way."""
+
+    sha256: str | None = None
 
     def redirect_request(
         self, req: urllib.request.Request, fp: Any, code: int, msg: str, headers: Any, newurl: str
@@ -185,10 +201,8 @@ class _NoDowngrade(urllib.request.HTTPRedirectHandler):
         """The request that follows, unless it would leave https."""
         if req.full_url.startswith("https:") and not newurl.startswith("https:"):
             raise FetchError(f"{req.full_url}: redirected to {newurl}, which is not https; fetch it by hand")
+        self.sha256 = self.sha256 or _announced(headers)
         return super().redirect_request(req, fp, code, msg, headers, newurl)
-
-
-_OPENER = urllib.request.build_opener(_NoDowngrade)
 
 
 def _check_finished(data: DataSet, final: Path, lock: dict[str, str]) -> None:

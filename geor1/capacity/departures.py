@@ -50,7 +50,7 @@ SETTINGS = (
     Setting(_DATA, "candidates", None, "19.0 and 23.1 % are called nearly random, which speaks for five"),
     Setting(_DATA, "questions_per_city", None, "a folder cv_cities_16k is read; ten train cities are our reading"),
     Setting(_DATA, "max_radius_m", None, "negatives are of the same neighbourhood; how near is not said"),
-    Setting(_DATA, "min_separation_m", None, "a negative tile must not contain the camera"),
+    Setting(_DATA, "tile_extent_m", None, "a negative must not show the camera: 156 m off; 200 m by buses in a figure"),
     Setting(_DATA, "tile_px", None, "native sizes are not stated; 448 is what the data set's own authors train on"),
     Setting(_DATA, "panorama_width_px", None, "as above; a panorama is twice as wide as high"),
     Setting(_DATA, "teaching", None, "teacher, prompts and number of questions are not stated"),

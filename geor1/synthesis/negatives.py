@@ -28,6 +28,8 @@ from geor1.synthesis.negative_rule import NegativeRule
 
 UNPLACED_MOST = 4096
 """Most pairs without position that one question looks at; of more, so many are drawn evenly first."""
+NEAREST = 64
+"""Pairs looked at first to see whether there are enough: 9 within 120 m where CV-Cities' are, and a few more."""
 TOGETHER, NEIGHBOURS_TOGETHER = 128, 1_000_000
 """Questions compared by embedding at once, and neighbours of them together: 128 Paris panoramas have 700,000."""
 _EARTH_M = 1000.0 * EARTH_RADIUS_KM
@@ -45,12 +47,12 @@ class _Group:
     Attributes:
         numbers: Of the pairs, by latitude (in the order given where they have no position).
         tree: Over their unit vectors; None where they have no position.
-        pool: By the facts in which negatives must agree; None where they have a position.
+        pool: By the facts in which negatives must agree; empty where they have a position.
     """
 
     numbers: np.ndarray
     tree: cKDTree | None
-    pool: Pool | None
+    pool: Pool
 
 
 class _Near(NamedTuple):
@@ -102,10 +104,13 @@ class Neighbourhoods:
         return self._distinct(self._near(number).others)
 
     def enough(self, number: int, count: int) -> bool:
-        """Whether so many tiles may stand beside that of a pair; looks no further than it must."""
-        if self._sampled(number) and self._distinct(self._near(number, np.arange(UNPLACED_MOST)).others) >= count:
-            return True
-        return self.count(number) >= count
+        """Whether so many tiles may stand beside that of a pair; looks at a few first, at all only if it must."""
+        group = self._groups[self._group_of[number]]
+        if group.tree is not None:
+            _, few = group.tree.query(self._vectors[number], k=min(NEAREST, len(group.numbers)))
+        else:
+            few = np.arange(min(NEAREST, group.pool.size(self._same[number])))
+        return self._distinct(self._near(number, np.atleast_1d(few)).others) >= count or self.count(number) >= count
 
     def eligible(self, number: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """All that qualify as negatives of a pair.
@@ -210,7 +215,7 @@ class Neighbourhoods:
         numbers = numbers[np.argsort(self._latitude[numbers], kind="stable")]
         if math.isnan(self._latitude[numbers[0]]):
             return _Group(numbers, None, Pool(numbers, self._same[numbers]))
-        return _Group(numbers, cKDTree(self._vectors[numbers]), None)
+        return _Group(numbers, cKDTree(self._vectors[numbers]), Pool(numbers[:0], self._same[:0]))
 
     def _together(self, numbers: Iterable[int], count: int, rng: np.random.Generator) -> Iterator[list[_Near]]:
         """What may stand beside each pair, of many pairs at once where embeddings are compared, else of one."""
@@ -231,13 +236,12 @@ class Neighbourhoods:
 
     def _sampled(self, number: int) -> bool:
         """Whether so many agree with a pair without position that a draw of them must do."""
-        pool = self._groups[self._group_of[number]].pool
-        return pool is not None and pool.size(self._same[number]) > UNPLACED_MOST
+        group = self._groups[self._group_of[number]]
+        return group.tree is None and group.pool.size(self._same[number]) > UNPLACED_MOST
 
     def _sample(self, number: int, count: int, rng: np.random.Generator) -> _Near:
-        pool = self._groups[self._group_of[number]].pool
-        assert pool is not None
-        places = rng.choice(pool.size(self._same[number]), UNPLACED_MOST, replace=False)
+        size = self._groups[self._group_of[number]].pool.size(self._same[number])
+        places = rng.choice(size, UNPLACED_MOST, replace=False)
         some = self._near(number, places)
         return some if self._distinct(some.others) >= count else self._near(number)
 
@@ -246,13 +250,18 @@ class Neighbourhoods:
         return len(np.unique(self._tiles[numbers])) if self._shared_tiles else len(numbers)
 
     def _near(self, number: int, places: np.ndarray | None = None) -> _Near:
-        """All that qualify; of pairs without position those at some places of the pool, if so wanted."""
+        """All that qualify, or of some places only: of the group's, or of the pool's where positions are unknown."""
         group = self._groups[self._group_of[number]]
         codes = self._same[number]
-        if group.pool is not None:
+        if group.tree is None:
             near = group.pool.take(codes, places)
-        else:
+        elif places is None:
             near = self._within(number, group, self.rule.min_separation_m)
+        else:
+            near = group.numbers[places]
+            away_m = self._distances_m(number, near)
+            limits_m = self.rule.min_separation_m - _ROUNDING_M, self.rule.max_radius_m + _ROUNDING_M
+            near = near[(away_m >= limits_m[0]) & (away_m <= limits_m[1])]
         keep = near != number
         if self._shared_tiles:
             keep &= self._tiles[near] != self._tiles[number]

@@ -83,10 +83,11 @@ class QuestionPlan:
         Raises:
             NegativesError: A pair has too few negatives.
         """
+        numbers = map(int, self.asked)
         if self.others is None:
-            chosen = self.hood.choose_each(self.asked.tolist(), len(self.letters) - 1, self.rng)
+            chosen = self.hood.choose_each(numbers, len(self.letters) - 1, self.rng)
         else:
-            chosen = map(self.hood.beside, self.asked.tolist(), self.others)
+            chosen = map(self.hood.beside, numbers, self.others)
         for place, others in enumerate(chosen):
             yield self._question(place, others)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import array
 import functools
 import json
 import os
@@ -31,7 +32,7 @@ class RecordWriter(Generic[R]):
         self._path, self._kind, self._cached = Path(path), kind, cached
         self._partial = self._path.with_name(self._path.name + ".partial")
         self._file = self._partial.open("w+b")
-        self._ends = [0]
+        self._ends = array.array("q", [0])
 
     def extend(self, records: Iterable[R]) -> range:
         """Write records as they come.

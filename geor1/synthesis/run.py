@@ -94,8 +94,7 @@ def run_synthesis(config: SynthesisConfig, run_dir: Path | str, **inputs: Path) 
     report = build_report([read.tally, read.real], asked.tallies, asked.left_out, chains, seconds)
     report |= {"sources": source_report(read.books), "negatives_m": distances_m(asked.tallies, config.bands)}
     report["separation"] = _told(read.separation)
-    if config.pairs_folder:
-        report["separation"]["real"] = _told(read.real_separation)
+    report |= {"separation_real": _told(read.real_separation)} if config.pairs_folder else {}
     if config.probes:
         report["probes"] = probe_folder(run_dir, seed=config.seed, workers=config.workers)
     write_card(run_dir, report, dataclasses.asdict(config))

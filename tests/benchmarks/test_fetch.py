@@ -36,6 +36,7 @@ class Behaviour:
     status: list[int] = dataclasses.field(default_factory=list)  # error answers to give first
     asked: list[str | None] = dataclasses.field(default_factory=list)  # Range headers
     redirect: str = ""
+    linked: str = ""  # what the answer that redirects /hub/a.bin to /a.bin announces
     url: str = ""
 
 
@@ -48,6 +49,12 @@ class Handler(http.server.BaseHTTPRequestHandler):
         do.asked.append(wanted)
         if do.status:
             self.send_error(do.status.pop(0))
+            return
+        if self.path.startswith("/hub/"):
+            self.send_response(302)
+            self.send_header("Location", do.url)
+            self.send_header("X-Linked-Etag", do.linked)
+            self.end_headers()
             return
         if do.redirect:
             self.send_response(302)
@@ -200,8 +207,26 @@ def test_server_errors(server: Behaviour, tmp_path: Path) -> None:
         get(toy(server), tmp_path / "two")
 
 
+@pytest.mark.parametrize(("linked", "right"), [(SHA256, True), (SHA256[::-1], False), (SHA256[:40], None)])
+def test_a_checksum_that_the_hub_announces_holds_at_once(
+    server: Behaviour, tmp_path: Path, linked: str, right: bool | None
+) -> None:
+    """Large files have their SHA-256 in the answer that redirects; of small ones the tag is another hash."""
+    server.linked = f'"{linked}"'
+    file = DataFile("a.bin", server.url.replace("/a.bin", "/hub/a.bin"))
+    data = dataclasses.replace(toy(server), files=(file,))
+    if right is False:
+        with pytest.raises(FetchError, match=f"expected SHA-256 {linked}, got {SHA256}; the file was thrown away"):
+            get(data, tmp_path)
+        assert not (tmp_path / "toy").exists() and not (tmp_path / LOCK_FILE).exists()
+        return
+    place, said = get(data, tmp_path)
+    assert (place / "a.bin").read_bytes() == BODY
+    assert any("trusted as it came" in line for line in said) == (right is None)
+
+
 def test_redirects_never_leave_https(server: Behaviour, tmp_path: Path) -> None:
-    handler = fetching._NoDowngrade()
+    handler = fetching._Redirects()
     request = fetching.urllib.request.Request("https://example.org/a")
     with pytest.raises(FetchError, match=r"redirected to http://example.org/a, which is not https"):
         handler.redirect_request(request, None, 302, "Found", {}, "http://example.org/a")

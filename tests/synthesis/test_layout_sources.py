@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -230,6 +231,19 @@ class TestUniversity1652:
         (root / "positions.csv").write_text("building,lat\n")
         with pytest.raises(SourceError, match=r"positions.csv line 1: no column 'latitude'"):
             list(source.pairs(tmp_path / "out"))
+
+    def test_a_split_that_is_not_there_is_said(self, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+        root = university(tmp_path / "data")
+        shutil.rmtree(root / "train")
+        made = synthesise("university_1652", root, tmp_path / "out")
+        absent = {"train/street": "not there, so that the train split is left out"}
+        assert report_of(made)["sources"]["differs_from_published"] == absent
+        assert "train/street: not there" in caplog.text and report_of(made)["pairs"] == {"train": 0, "test": 12}
+        books = Books()
+        list(pair_layout("university-1652", root, split="test", books=books).pairs(tmp_path / "test"))
+        assert not books.remarks
+        with pytest.raises(SourceError, match=r"split train\), found none"):
+            list(pair_layout("university-1652", root, split="train").pairs(tmp_path / "train"))
 
     def test_a_building_without_its_tile(self, tmp_path: Path) -> None:
         root = university(tmp_path / "data", buildings=2)

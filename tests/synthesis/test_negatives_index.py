@@ -12,7 +12,9 @@ import pytest
 
 from geor1.geodesy import haversine_km
 from geor1.records import Pair
+from geor1.synthesis import negatives
 from geor1.synthesis.bench import Size, made_up_pairs, measure
+from geor1.synthesis.likeness import cosines
 from geor1.synthesis.negative_rule import Band, NegativeRule
 from geor1.synthesis.negatives import NegativesError, Neighbourhoods
 from geor1.synthesis.questions import build_questions
@@ -172,6 +174,96 @@ def test_embeddings_choose_the_nearest_in_cosine(difficulty: str, sign: int, ban
             for ring in (distances <= 500.0, distances > 500.0):
                 expected |= set(near[ring][np.argsort(alike[ring])[:2]])
             assert chosen == expected or ring.sum() > len(ring) - 2
+
+
+def test_embeddings_of_many_questions_are_those_of_one() -> None:
+    """Compared together, a block of rows at a time, each question gets what it gets alone; zeros are like nothing."""
+    rng = np.random.default_rng(2)
+    rows = rng.normal(size=(9000, 8)).astype(np.float16)
+    rows[7] = 0
+    numbers = [7, 100, 8999]
+    others = [rng.choice(9000, 5000, replace=False), np.array([7, 3]), np.empty(0, dtype=np.int64)]
+    exact = rows.astype(np.float64)
+    exact /= np.maximum(np.linalg.norm(exact, axis=1, keepdims=True), 1e-9)
+    for number, some, found in zip(numbers, others, cosines(rows, numbers, others), strict=True):
+        assert found == pytest.approx(exact[some] @ exact[number], abs=1e-5) and found.dtype == np.float32
+    hood = Neighbourhoods(a_town(300), NegativeRule(difficulty="hard"), embeddings=rows[:300])
+    together = list(hood.choose_each(range(300), 3, np.random.default_rng(0)))
+    rng = np.random.default_rng(0)
+    assert together == [hood.choose(number, 3, rng) for number in range(300)]
+
+
+def test_every_neighbour_is_compared_before_the_bands(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many there are: the most alike of each ring stand in the question, none is lost to a draw."""
+    monkeypatch.setattr(negatives, "UNPLACED_MOST", 50)
+    pairs = a_town(2000)
+    vectors = np.random.default_rng(0).normal(size=(2000, 4)).astype(np.float32)
+    hood = Neighbourhoods(pairs, NegativeRule(difficulty="hard", bands=BANDS), embeddings=vectors)
+    unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    near, distances, _ = hood.eligible(0)
+    assert len(near) > 1000
+    expected: set[int] = set()
+    for ring in (distances <= 500.0, distances > 500.0):
+        expected |= set(near[ring][np.argsort(-(unit[near[ring]] @ unit[0]))[:2]].tolist())
+    assert {other for other, _ in hood.choose(0, 4, np.random.default_rng(0))} == expected
+
+
+@pytest.mark.parametrize("parts", [[0.9, 0.9, 0.2], [1.6, 0.8, 0.6], [0.5, 0.5], [2.0, 1.0]])
+def test_shares_are_rounded_in_proportion(parts: list[float]) -> None:
+    rng = np.random.default_rng(0)
+    drawn = np.array([negatives._rounded(parts, rng) for _ in range(20_000)])
+    assert (drawn.sum(axis=1) == round(sum(parts))).all() and (np.abs(drawn - parts) < 1).all()
+    assert drawn.mean(axis=0) == pytest.approx(parts, abs=0.015)  # four standard errors
+
+
+def unplaced(n: int, *, cities: int = 3) -> list[Pair]:
+    """Pairs without position: one in ten of no known city, two of each twenty of one tile."""
+    base = dataclasses.replace(place(0, north_m=0.0, words="sand sand sand sand"), facts={})
+    return [
+        dataclasses.replace(
+            base,
+            pair_id=str(k),
+            satellite_image=str(k if k % 20 else k + 1),
+            latitude_deg=None,
+            longitude_deg=None,
+            city=None if k % 10 == 9 else f"city {k % cities}",
+        )
+        for k in range(n)
+    ]
+
+
+def test_of_many_pairs_without_position_some_are_drawn_evenly(monkeypatch: pytest.MonkeyPatch) -> None:
+    pairs = unplaced(300)
+    whole = Neighbourhoods(pairs, NegativeRule())
+    monkeypatch.setattr(negatives, "UNPLACED_MOST", 20)
+    monkeypatch.setattr(negatives, "NEAREST", 8)
+    hood = Neighbourhoods(pairs, NegativeRule())
+    for number in (0, 9, 21):
+        city = pairs[number].city
+        fits = {k for k, p in enumerate(pairs) if None in (city, p.city) or p.city == city}
+        fits -= {k for k in fits if pairs[k].satellite_image == pairs[number].satellite_image}
+        assert set(hood.eligible(number)[0]) == set(whole.eligible(number)[0]) == fits
+        tiles = len({pairs[k].satellite_image for k in fits})
+        assert hood.count(number) == tiles and hood.enough(number, tiles) and not hood.enough(number, tiles + 1)
+        rng = np.random.default_rng(number)
+        drawn = collections.Counter(other for _ in range(3000) for other, _ in hood.choose(number, 4, rng))
+        assert set(drawn) == fits
+        share = np.array([drawn[k] for k in sorted(fits) if k % 20 > 1])
+        assert abs(share / share.mean() - 1).max() < 5 / np.sqrt(share.mean())
+        assert len(hood.choose(number, tiles, rng)) == tiles  # more than are drawn: all are looked at
+        with pytest.raises(NegativesError, match="other pairs without position"):
+            hood.choose(number, tiles + 1, rng)
+
+
+def test_time_grows_no_faster_than_the_number_of_pairs_without_position() -> None:
+    """A pass over the group for each pair would take 16 times as long for four times the pairs."""
+    spent = []
+    for n in (6000, 24_000):
+        pairs = unplaced(n)
+        started = time.process_time()
+        build_questions(Neighbourhoods(pairs, NegativeRule(same=())), split="train", skip_isolated=True)
+        spent.append(time.process_time() - started)
+    assert spent[1] < 8 * spent[0]
 
 
 def test_embeddings_must_fit_the_pairs() -> None:

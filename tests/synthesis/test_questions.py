@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import collections
+from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,9 +12,10 @@ import pytest
 from geor1.records import Question, read_jsonl, write_jsonl
 from geor1.synthesis.negative_rule import NegativeRule
 from geor1.synthesis.negatives import NegativesError, Neighbourhoods
-from geor1.synthesis.questions import balanced_positions, build_questions, letters_of
+from geor1.synthesis.questions import balanced_positions, build_questions, letters_of, plan_questions, write_questions
 
 from .hand_made import line_of_places, place
+from .layout_cases import peak_bytes
 
 HOOD = Neighbourhoods(line_of_places() + line_of_places("test", "Loja"), NegativeRule())
 
@@ -77,3 +80,43 @@ def test_records_survive_their_file(tmp_path) -> None:
 def test_number_of_options_is_checked(candidates: int) -> None:
     with pytest.raises(ValueError, match="2 to 26"):
         letters_of(candidates)
+
+
+@pytest.mark.parametrize("skip_isolated", [False, True])
+def test_written_as_they_are_made_they_are_the_same(tmp_path: Path, skip_isolated: bool) -> None:
+    settings = {"split": "train", "questions_per_pair": 7, "seed": 5, "skip_isolated": skip_isolated}
+    questions, left_out = build_questions(HOOD, **settings)
+    plan = plan_questions(HOOD, **settings)
+    seen: list[str] = []
+
+    def watch(made: Iterator[Question]) -> Iterator[Question]:
+        """Note each question before it is written."""
+        for question in made:
+            seen.append(question.question_id)
+            yield question
+
+    written = write_questions(tmp_path / "q.jsonl", plan, watch)
+    assert list(written) == questions == read_jsonl(tmp_path / "q.jsonl", Question) and plan.left_out == left_out
+    assert sorted(seen) == sorted(question.question_id for question in questions) and len(seen) == 56
+
+
+def test_a_question_that_cannot_be_made_leaves_no_file(tmp_path: Path) -> None:
+    lonely = place(50, north_m=50_000.0, words="sand sand sand sand")
+    plan = plan_questions(Neighbourhoods([*line_of_places(), lonely], NegativeRule()), split="train")
+    with pytest.raises(NegativesError):
+        write_questions(tmp_path / "q.jsonl", plan)
+    assert not (tmp_path / "q.jsonl").exists()
+
+
+def test_memory_does_not_grow_with_the_questions(tmp_path: Path) -> None:
+    """3,200 questions take 3 MB as a list; written as they are made, a fraction, which twice as many hardly change."""
+
+    def write(turns: int) -> int:
+        """Questions written."""
+        plan = plan_questions(HOOD, split="train", questions_per_pair=turns)
+        return len(write_questions(tmp_path / "q.jsonl", plan))
+
+    assert write(400) == 3200
+    some, twice = (peak_bytes(lambda turns=turns: write(turns)) for turns in (400, 800))
+    listed = peak_bytes(lambda: build_questions(HOOD, split="train", questions_per_pair=400))
+    assert some < listed / 4 and twice - some < listed / 10

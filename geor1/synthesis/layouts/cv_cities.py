@@ -3,7 +3,8 @@
 Layout (GaoShuang98/CVCities ``cvcities_base/dataset/cvcities.py``): ``<city>/img_info.csv`` without header, cells
 name, **longitude**, latitude, city, satellite path, panorama path; paths below the root. The split by city is theirs
 (``calc_distance/calc_distance_cvcities.py``): ten cities to train, six to test. Cities whose folder is not there are
-left out; that, and lists longer or shorter than published, is logged and entered into the report.
+left out; that, and lists longer or shorter than published, is logged and entered into the report. How much ground a
+tile shows is published nowhere that we could read, so the user states it.
 """
 
 from __future__ import annotations
