@@ -13,7 +13,7 @@ import dataclasses
 import functools
 import hashlib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -71,24 +71,46 @@ def run_key(stage: str, config: Any, inputs: Mapping[str, Any]) -> str:
 
     Args:
         stage: Stage name.
-        config: The stage's config dataclass. Fields that its class, or that of a config in it, names in
-            ``NO_PART_OF_KEY`` decide nothing about the result, and may change while a run goes on.
+        config: The stage's config dataclass; fields of :func:`no_part_of_key` may change while a run goes on.
         inputs: Fingerprints by input name, from :func:`fingerprint`.
 
     Returns:
         16 hexadecimal digits.
     """
-    parts = {"stage": stage, "parameters": _deciding(config), "inputs": inputs, "code": code_version(stage)}
+    parameters = without(to_plain(config), no_part_of_key(config))
+    parts = {"stage": stage, "parameters": parameters, "inputs": inputs, "code": code_version(stage)}
     return sha256_of_json(parts)[:KEY_LENGTH]
 
 
-def _deciding(config: Any) -> Any:
-    """A config as plain JSON without the fields that are no part of the key."""
-    if not dataclasses.is_dataclass(config):
-        return to_plain(config)
-    outside = getattr(type(config), "NO_PART_OF_KEY", ())
-    names = (field.name for field in dataclasses.fields(config) if field.name not in outside)
-    return {name: _deciding(getattr(config, name)) for name in names}
+def no_part_of_key(config: Any) -> list[str]:
+    """Names of a config's fields that decide nothing about the result, those of configs in it behind a dot.
+
+    A config class names them in ``NO_PART_OF_KEY``.
+    """
+    names = list(getattr(type(config), "NO_PART_OF_KEY", ()))
+    for field in dataclasses.fields(config):
+        value = getattr(config, field.name)
+        if dataclasses.is_dataclass(value):
+            names += [f"{field.name}.{name}" for name in no_part_of_key(value)]
+    return sorted(names)
+
+
+def without(parameters: Mapping[str, Any], names: Collection[str]) -> dict[str, Any]:
+    """Parameters as plain JSON without some of them.
+
+    Args:
+        parameters: By name; those of a config in a config as a mapping in it.
+        names: As :func:`no_part_of_key` gives them.
+
+    >>> without({"seed": 0, "teaching": {"model": "m", "concurrency": 4}}, ["teaching.concurrency"])
+    {'seed': 0, 'teaching': {'model': 'm'}}
+    """
+    kept = {name: value for name, value in parameters.items() if name not in names}
+    for name, value in kept.items():
+        inner = [one.removeprefix(f"{name}.") for one in names if one.startswith(f"{name}.")]
+        if inner and isinstance(value, Mapping):
+            kept[name] = without(value, inner)
+    return kept
 
 
 @functools.cache
