@@ -286,13 +286,15 @@ def test_code_version_covers_what_a_stage_imports(tmp_path: Path) -> None:
     }  # fmt: skip
 
 
-def test_folder_without_manifest_is_read_by_content_images_by_size(tmp_path: Path) -> None:
+def test_folder_without_manifest_is_read_by_content(tmp_path: Path) -> None:
     folder = tmp_path / "data"
     folder.mkdir()
     (folder / "a.jsonl").write_text("1")
     (folder / "a.jpg").write_bytes(b"12")
     before = keys.fingerprint(folder)
     (folder / "a.jpg").write_bytes(b"34")
+    assert keys.fingerprint(folder) != before
+    (folder / "a.jpg").write_bytes(b"12")
     assert keys.fingerprint(folder) == before
     (folder / "a.jsonl").write_text("2")
     assert keys.fingerprint(folder) != before

@@ -17,6 +17,7 @@ from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from geor1.runs.content import folder_content
 from geor1.runs.errors import ConfigError, ManifestError
 from geor1.runs.files import sha256_of_file, sha256_of_json
 from geor1.runs.profiles import check_stage
@@ -151,8 +152,7 @@ def fingerprint(value: Any) -> Any:
 
     Args:
         value: A run folder, or a path inside one (its manifest's key and products); a file (its SHA-256); any other
-            folder (SHA-256 of its data files, names and sizes of the rest: images are not read); a list or dict of
-            such; None.
+            folder (name and SHA-256 of all its files, see :mod:`geor1.runs.content`); a list or dict of such; None.
 
     Raises:
         FileNotFoundError: If a path does not exist.
@@ -208,17 +208,7 @@ def _fingerprint_path(path: Path) -> dict[str, Any]:
         return {"stage": manifest["stage"], "key": manifest["key"], "part": part, "products": sha256_of_json(products)}
     if path.is_file():
         return {"name": path.name, "sha256": sha256_of_file(path)}
-    return {"name": path.name, "sha256": sha256_of_json(_folder_content(path))}
-
-
-def _folder_content(folder: Path) -> dict[str, Any]:
-    files = (path for path in sorted(folder.rglob("*")) if path.is_file() and not path.name.startswith("."))
-    return {
-        path.relative_to(folder).as_posix(): sha256_of_file(path)
-        if path.suffix in HASHED_SUFFIXES
-        else path.stat().st_size
-        for path in files
-    }
+    return {"name": path.name, "sha256": sha256_of_json(folder_content(path))}
 
 
 def _is_data(path: Path) -> bool:
