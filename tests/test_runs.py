@@ -21,7 +21,7 @@ import filelock
 import pytest
 
 from geor1 import runs
-from geor1.runs import keys, stages
+from geor1.runs import keys, pipeline, stages
 from geor1.runs.files import disk_full_is_clear
 from geor1.runs.notebook import NotebookParameters, check_injected, declared_parameters, parameters_in_history
 from geor1.runs.pipeline import _has_parameters
@@ -287,13 +287,15 @@ def test_code_version_covers_what_a_stage_imports(tmp_path: Path) -> None:
     }  # fmt: skip
 
 
-def test_folder_without_manifest_is_read_by_content_images_by_size(tmp_path: Path) -> None:
+def test_folder_without_manifest_is_read_by_content(tmp_path: Path) -> None:
     folder = tmp_path / "data"
     folder.mkdir()
     (folder / "a.jsonl").write_text("1")
     (folder / "a.jpg").write_bytes(b"12")
     before = keys.fingerprint(folder)
     (folder / "a.jpg").write_bytes(b"34")
+    assert keys.fingerprint(folder) != before
+    (folder / "a.jpg").write_bytes(b"12")
     assert keys.fingerprint(folder) == before
     (folder / "a.jsonl").write_text("2")
     assert keys.fingerprint(folder) != before
@@ -594,13 +596,18 @@ def test_log_is_closed_and_levels_restored(tmp_path: Path) -> None:
     assert (list(logging.getLogger().handlers), logging.getLogger("geor1").level) == before
 
 
+SERVER_ELSEWHERE = {
+    "server_url": "http://other:1/v1", "concurrency": 3, "timeout_s": 9.0, "max_attempts": 2, "any_server": True,
+    "key_variable": "OURS",
+}  # fmt: skip
+
+
 def test_where_a_server_stands_is_no_part_of_a_key() -> None:
     from geor1.evaluation.config import EvaluationConfig
     from geor1.synthesis.config import SynthesisConfig
     from geor1.synthesis.teacher.config import TeacherConfig
 
-    there = {"server_url": "http://other:1/v1", "concurrency": 3, "timeout_s": 9.0, "max_attempts": 2}
-    there |= {"any_server": True, "key_variable": "OURS"}
+    there = SERVER_ELSEWHERE
 
     def key(config: Any) -> str:
         """Key of a run of this config without inputs."""
@@ -610,3 +617,24 @@ def test_where_a_server_stands_is_no_part_of_a_key() -> None:
     assert key(EvaluationConfig(max_new_tokens=9)) != key(EvaluationConfig())
     with_teacher = [SynthesisConfig(teaching=TeacherConfig(model="t", **more)) for more in ({}, there, {"seed": 1})]
     assert key(with_teacher[0]) == key(with_teacher[1]) != key(with_teacher[2])
+
+
+@pytest.mark.parametrize("profile", ["paper", "qwen2.5-vl-7b", "single-gpu-24gb", "smoke"])
+def test_a_run_answers_to_its_own_profile(profile: str) -> None:
+    """A profile names a few fields of the teacher; the run has all of them, and its server may have moved."""
+    from geor1.evaluation.config import EvaluationConfig
+    from geor1.synthesis.config import SynthesisConfig
+
+    synthesis = runs.configure(SynthesisConfig, "01_data_synthesis", profile)
+    evaluation = runs.configure(EvaluationConfig, "04_evaluation", profile)
+    for stage, config in (("01_data_synthesis", synthesis), ("04_evaluation", evaluation)):
+        manifest, wanted = stages._parameters(config), runs.load_profile(profile)[stage]
+        assert pipeline._has_parameters(manifest, wanted)
+        assert not pipeline._has_parameters(manifest, {**wanted, "seed": 77})
+    moved = dataclasses.replace(synthesis, teaching=dataclasses.replace(synthesis.teaching, **SERVER_ELSEWHERE))
+    wanted = runs.load_profile(profile)["01_data_synthesis"]
+    assert pipeline._has_parameters(stages._parameters(moved), wanted)
+    other = dataclasses.replace(synthesis, teaching=dataclasses.replace(synthesis.teaching, model="other"))
+    assert not pipeline._has_parameters(stages._parameters(other), wanted)
+    wanted = {**runs.load_profile(profile)["04_evaluation"], "server_url": "http://yet.another/v1"}
+    assert pipeline._has_parameters(stages._parameters(evaluation), wanted)

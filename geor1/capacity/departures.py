@@ -80,6 +80,8 @@ SETTINGS = (
     Setting(_GRPO, "max_completion_tokens", 2048, "script"),
     Setting(_GRPO, "num_iterations", 1, "default"),
     Setting(_GRPO, "beta", 0.04, "script; estimator k3, reference is the start checkpoint"),
+    Setting(_GRPO, "kl_correction", False, "plain k3, without the probability ratio that TRL's default puts before it"),
+    Setting(_GRPO, "skip_flat_groups", False, "every group is scored"),
     Setting(_GRPO, "epsilon", 0.2, "default, both sides"),
     Setting(_GRPO, "epsilon_high", 0.0, "as epsilon"),
     Setting(_GRPO, "importance_sampling_level", "token", "ratio of each token"),

@@ -160,6 +160,7 @@ def plan_grpo(profile: Profile, machine: Machine | None = None, assumed: Assumpt
         vllm=config.rollouts != "in_process",
         served=config.rollouts == "vllm_server",
         corrected=config.corrects,
+        iterations=config.num_iterations,
         checkpointing=config.gradient_checkpointing,
         held_out_passes=evaluated,
         save_bytes=_saved(numbers, holding) / config.save_steps,
@@ -239,6 +240,7 @@ def plan_sft(
         vllm=False,
         served=False,
         corrected=False,
+        iterations=1,
         checkpointing=config.gradient_checkpointing,
         held_out_passes=0.0,
         save_bytes=_saved(numbers, holding) / config.save_steps,
@@ -268,7 +270,7 @@ def evaluation_hours(profile: Profile, machine: Machine, share: str = "middle", 
     shape = step_time.StepShape(
         work=one, passes=1, megapixels=0.0, vision_stored=False, prompt_tokens=prompt, rows=rows, batches=1,
         decode_steps=config.max_new_tokens, mean_tokens=config.max_new_tokens, vllm=vllm, served=False, corrected=False,
-        checkpointing=False,
+        iterations=1, checkpointing=False,
         held_out_passes=0.0, save_bytes=0.0,
     )  # fmt: skip
     decode = step_time.decoding_pass(cost, numbers, shape, alone, machine.device, efficiency)

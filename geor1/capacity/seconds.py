@@ -57,6 +57,7 @@ class StepShape:
         vllm: Whether vLLM samples (else the model in process).
         served: Whether it does so on other machines.
         corrected: Whether its completions are scored once more before the step, to be weighted.
+        iterations: Steps that each batch of completions serves.
         checkpointing: Whether layers are computed again.
         held_out_passes: Decoding passes of held-out questions a step, on average.
         save_bytes: Written a step, on average, by all devices together.
@@ -74,6 +75,7 @@ class StepShape:
     vllm: bool
     served: bool
     corrected: bool
+    iterations: int
     checkpointing: bool
     held_out_passes: float
     save_bytes: float
@@ -145,9 +147,9 @@ def flops(cost: CostModel, numbers: Counts, shape: StepShape, holding: Holding) 
     )
     sampled = cost.prefill(work) + cost.completions(work) + (0.0 if shape.vision_stored else cost.vision(work))
     return {
-        "rollout": sampled if shape.rows else 0.0,
-        "reference": done["forward"] if holding.reference else 0.0,
-        "correction": done["forward"] if shape.corrected else 0.0,
+        "rollout": sampled / shape.iterations if shape.rows else 0.0,
+        "reference": done["forward"] / shape.iterations if holding.reference else 0.0,
+        "correction": done["forward"] / shape.iterations if shape.corrected else 0.0,
         **done,
     }
 
@@ -182,8 +184,8 @@ def seconds(
     for name in ("reference", "correction", "forward", "backward"):
         spent[name] = done[name] / speed
     one = decoding_pass(cost, numbers, shape, holding, device, share)
-    prefill = (done["rollout"] - cost.completions(shape.work)) / speed if shape.rows else 0.0
-    spent["rollout"] = prefill + shape.batches * shape.decode_steps * one
+    prefill = (shape.iterations * done["rollout"] - cost.completions(shape.work)) / speed if shape.rows else 0.0
+    spent["rollout"] = (prefill + shape.batches * shape.decode_steps * one) / shape.iterations
     in_process = dataclasses.replace(shape, vllm=False, rows=64)
     spent["held_out"] = shape.held_out_passes * decoding_pass(cost, numbers, in_process, holding, device, share)
     train = trained(numbers, holding)
@@ -199,6 +201,7 @@ def seconds(
         spent["weight_sync"] = sent / link + 2 * 2 * numbers.total / (device.bytes_per_s * share.bandwidth)
         if shape.served:
             spent["weight_sync"] += 4 * numbers.total / (device.network_bytes_per_s * share.link)
+        spent["weight_sync"] /= shape.iterations
     spent["saving"] = shape.save_bytes / DISK_BYTES_PER_S
     return spent
 

@@ -57,6 +57,9 @@ class GrpoConfig:
         max_completion_tokens: Tokens at which a completion is cut (and then earns no accuracy reward).
         num_iterations: Optimiser steps taken on each batch of completions, mu in the GRPO paper.
         beta: Weight of the KL divergence from the start checkpoint; 0 needs no reference model.
+        kl_correction: Multiply that divergence by the probability ratio, which makes its gradient the unbiased one of
+            the reverse divergence, on-policy as well (DeepSeek-V3.2, arXiv 2512.02556; TRL's default); False for the
+            plain k3 estimator of the GRPO paper and the released code. Nothing where ``beta`` is 0.
         epsilon: Clipping range of the probability ratio below 1.
         epsilon_high: Clipping range above 1; 0.0 takes ``epsilon``.
         top_entropy_quantile: Share of completion tokens, those whose prediction was most uncertain, that carry the
@@ -137,6 +140,7 @@ class GrpoConfig:
     max_completion_tokens: int = 160
     num_iterations: int = 1
     beta: float = 0.0
+    kl_correction: bool = True
     epsilon: float = 0.2
     epsilon_high: float = 0.0
     top_entropy_quantile: float = 1.0

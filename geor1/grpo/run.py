@@ -234,6 +234,7 @@ def trl_settings(config: GrpoConfig, run_dir: Path, reward_weights: list[float])
         max_completion_length=config.max_completion_tokens,
         num_iterations=config.num_iterations,
         beta=config.beta,
+        use_bias_correction_kl=config.kl_correction,
         epsilon=config.epsilon,
         epsilon_high=config.epsilon_high or None,
         top_entropy_quantile=config.top_entropy_quantile,

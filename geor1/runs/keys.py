@@ -13,10 +13,11 @@ import dataclasses
 import functools
 import hashlib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from geor1.runs.content import folder_content
 from geor1.runs.errors import ConfigError, ManifestError
 from geor1.runs.files import sha256_of_file, sha256_of_json
 from geor1.runs.profiles import check_stage
@@ -71,24 +72,46 @@ def run_key(stage: str, config: Any, inputs: Mapping[str, Any]) -> str:
 
     Args:
         stage: Stage name.
-        config: The stage's config dataclass. Fields that its class, or that of a config in it, names in
-            ``NO_PART_OF_KEY`` decide nothing about the result, and may change while a run goes on.
+        config: The stage's config dataclass; fields of :func:`no_part_of_key` may change while a run goes on.
         inputs: Fingerprints by input name, from :func:`fingerprint`.
 
     Returns:
         16 hexadecimal digits.
     """
-    parts = {"stage": stage, "parameters": _deciding(config), "inputs": inputs, "code": code_version(stage)}
+    parameters = without(to_plain(config), no_part_of_key(config))
+    parts = {"stage": stage, "parameters": parameters, "inputs": inputs, "code": code_version(stage)}
     return sha256_of_json(parts)[:KEY_LENGTH]
 
 
-def _deciding(config: Any) -> Any:
-    """A config as plain JSON without the fields that are no part of the key."""
-    if not dataclasses.is_dataclass(config):
-        return to_plain(config)
-    outside = getattr(type(config), "NO_PART_OF_KEY", ())
-    names = (field.name for field in dataclasses.fields(config) if field.name not in outside)
-    return {name: _deciding(getattr(config, name)) for name in names}
+def no_part_of_key(config: Any) -> list[str]:
+    """Names of a config's fields that decide nothing about the result, those of configs in it behind a dot.
+
+    A config class names them in ``NO_PART_OF_KEY``.
+    """
+    names = list(getattr(type(config), "NO_PART_OF_KEY", ()))
+    for field in dataclasses.fields(config):
+        value = getattr(config, field.name)
+        if dataclasses.is_dataclass(value):
+            names += [f"{field.name}.{name}" for name in no_part_of_key(value)]
+    return sorted(names)
+
+
+def without(parameters: Mapping[str, Any], names: Collection[str]) -> dict[str, Any]:
+    """Parameters as plain JSON without some of them.
+
+    Args:
+        parameters: By name; those of a config in a config as a mapping in it.
+        names: As :func:`no_part_of_key` gives them.
+
+    >>> without({"seed": 0, "teaching": {"model": "m", "concurrency": 4}}, ["teaching.concurrency"])
+    {'seed': 0, 'teaching': {'model': 'm'}}
+    """
+    kept = {name: value for name, value in parameters.items() if name not in names}
+    for name, value in kept.items():
+        inner = [one.removeprefix(f"{name}.") for one in names if one.startswith(f"{name}.")]
+        if inner and isinstance(value, Mapping):
+            kept[name] = without(value, inner)
+    return kept
 
 
 @functools.cache
@@ -129,8 +152,7 @@ def fingerprint(value: Any) -> Any:
 
     Args:
         value: A run folder, or a path inside one (its manifest's key and products); a file (its SHA-256); any other
-            folder (SHA-256 of its data files, names and sizes of the rest: images are not read); a list or dict of
-            such; None.
+            folder (name and SHA-256 of all its files, see :mod:`geor1.runs.content`); a list or dict of such; None.
 
     Raises:
         FileNotFoundError: If a path does not exist.
@@ -186,17 +208,7 @@ def _fingerprint_path(path: Path) -> dict[str, Any]:
         return {"stage": manifest["stage"], "key": manifest["key"], "part": part, "products": sha256_of_json(products)}
     if path.is_file():
         return {"name": path.name, "sha256": sha256_of_file(path)}
-    return {"name": path.name, "sha256": sha256_of_json(_folder_content(path))}
-
-
-def _folder_content(folder: Path) -> dict[str, Any]:
-    files = (path for path in sorted(folder.rglob("*")) if path.is_file() and not path.name.startswith("."))
-    return {
-        path.relative_to(folder).as_posix(): sha256_of_file(path)
-        if path.suffix in HASHED_SUFFIXES
-        else path.stat().st_size
-        for path in files
-    }
+    return {"name": path.name, "sha256": sha256_of_json(folder_content(path))}
 
 
 def _is_data(path: Path) -> bool:

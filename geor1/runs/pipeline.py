@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from geor1.runs.errors import ManifestError, MissingUpstreamError
-from geor1.runs.keys import code_version, fingerprint
+from geor1.runs.keys import code_version, fingerprint, without
 from geor1.runs.logs import announce
 from geor1.runs.manifest import check_products, read_manifest
 from geor1.runs.profiles import about_profile, check_stage, load_profile
@@ -144,20 +144,26 @@ def _shown(overrides: Mapping[str, Any]) -> str:
 
 
 def _has_parameters(manifest: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
-    """Tell whether a run has the wanted parameters, and its defaults for all that is not named, in groups too."""
-    expected = _laid_over(manifest["defaults"], wanted)
+    """Tell whether a run has the wanted parameters, and its defaults for all that is not named.
+
+    What is no part of its key may be anything.
+    """
+    outside = manifest.get("no_part_of_key", ())
+    made_with = without(manifest["parameters"], outside)
+    expected = without(_filled(manifest["defaults"], wanted), outside)
     return set(wanted) <= set(manifest["parameters"]) and all(
-        expected.get(name, value) == value for name, value in manifest["parameters"].items()
+        expected.get(name, value) == value for name, value in made_with.items()
     )
 
 
-def _laid_over(defaults: Mapping[str, Any], wanted: Mapping[str, Any]) -> dict[str, Any]:
-    """The wanted values over the defaults; a group of parameters (``teaching``) need not name all of its own."""
-    both = {**defaults, **wanted}
-    for name, value in wanted.items():
-        if isinstance(value, Mapping) and isinstance(defaults.get(name), Mapping):
-            both[name] = _laid_over(defaults[name], value)
-    return both
+def _filled(defaults: Mapping[str, Any], wanted: Mapping[str, Any]) -> dict[str, Any]:
+    """The defaults with what is wanted instead; of a config in a config, only what is named of it."""
+    filled = {**defaults, **wanted}
+    for name, value in filled.items():
+        inner = defaults.get(name)
+        if isinstance(inner, Mapping) and isinstance(value, Mapping):
+            filled[name] = _filled(inner, value)
+    return filled
 
 
 def is_current(manifest: Mapping[str, Any], runs_dir: Path) -> bool:

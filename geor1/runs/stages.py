@@ -25,7 +25,7 @@ from geor1.runs import jobs
 from geor1.runs.errors import RunLockedError
 from geor1.runs.files import atomic_write_text, disk_full_is_clear, require_free_disk, write_json
 from geor1.runs.finishing import drop_trainer, finish_run
-from geor1.runs.keys import code_version, enclosing_run, fingerprint, run_key
+from geor1.runs.keys import code_version, enclosing_run, fingerprint, no_part_of_key, run_key
 from geor1.runs.logs import announce, log_to
 from geor1.runs.manifest import check_products, read_manifest
 from geor1.runs.processes import LAUNCH_FILE, TRAINING_STAGES, LaunchConfig, launch_config
@@ -218,7 +218,8 @@ def _locked(folder: Path, min_free_bytes: int, timeout_s: float) -> Iterator[Non
 
 
 def _parameters(config: Any) -> dict[str, Any]:
-    return {"parameters": to_plain(config), "defaults": field_defaults(type(config))}
+    parameters = {"parameters": to_plain(config), "defaults": field_defaults(type(config))}
+    return {**parameters, "no_part_of_key": no_part_of_key(config)}
 
 
 def _as_paths(value: Any) -> Any:

@@ -104,6 +104,13 @@ def test_correcting_vllm_takes_a_scoring_pass() -> None:
     assert without.phases["middle"]["correction"] == 0 == plan_grpo(read_profile("paper")).phases["low"]["correction"]
 
 
+def test_completions_that_serve_two_steps_cost_each_half() -> None:
+    once, twice = (plan_grpo(read_profile("paper", num_iterations=mu)).phases["middle"] for mu in (1, 2))
+    for phase in ("rollout", "reference", "weight_sync"):
+        assert twice[phase] == pytest.approx(once[phase] / 2) and once[phase] > 0
+    assert twice["forward"] == once["forward"] and twice["backward"] == once["backward"]
+
+
 def test_messages_by_hand() -> None:
     numbers = counts(read_profile("paper").architecture)
     total = numbers.total

@@ -22,7 +22,7 @@ from geor1.grpo.guard import SampleError
 from geor1.grpo.run import trl_settings
 from geor1.models.encoding import PromptEncoder
 from geor1.models.loading import load_model, load_processor
-from geor1.runs import ConfigError
+from geor1.runs import ConfigError, load_profile
 
 BAD = "train-002"  # the sample that each fault is put into
 
@@ -245,6 +245,13 @@ def test_settings_that_would_be_ignored_are_refused(world: Path, name: str, valu
             train_dataset=to_dataset(load_questions(world / "data", "train"), world / "data"),
             processing_class=load_processor(world / "base"),
         )
+
+
+def test_the_kl_term_is_plain_k3_where_the_profile_says_so(tmp_path: Path) -> None:
+    """TRL's default multiplies it by the probability ratio, which changes its gradient even where the ratio is 1."""
+    assert trl_settings(GrpoConfig(), tmp_path, [1.0]).use_bias_correction_kl
+    assert not trl_settings(GrpoConfig(kl_correction=False), tmp_path, [1.0]).use_bias_correction_kl
+    assert load_profile("paper")["03_grpo"]["kl_correction"] is False
 
 
 def test_vllm_s_correction_is_trl_s_by_name(tmp_path: Path) -> None:

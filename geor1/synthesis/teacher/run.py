@@ -62,9 +62,8 @@ def run_teacher(
             its claims and reasons), ``report.json`` and ``report.md``; and for ``generations.jsonl`` unless the config
             names another folder.
         shard: Ask this share alone and write no results; one process a shard, each with a folder of its own.
-        merge: Ask nothing; make the results of what all shards have generated. Near-duplicates of other questions'
-            chains are found only now; the report says how many completions could be asked for in their place, which
-            the same call without ``merge`` does.
+        merge: Ask nothing; make the results of what all shards have generated. The report says how many completions
+            the same call without ``merge`` would ask for in place of near-duplicates.
         backend: Instead of the one that the config names.
 
     Returns:
@@ -75,8 +74,7 @@ def run_teacher(
         BackendError: No further request can succeed; what is done is kept.
         UnansweredError: Completions are missing; the report is written, ``scaffolds.jsonl`` is not. The same call again
             asks for these alone.
-        RunLockedError: Another process writes into the same folder of generations, or asks for a share of another
-            division of the questions.
+        RunLockedError: Another process writes the same generations, or asks for a share of another division.
         DiskFullError: No space is left; what is done is kept.
         ImageFileError, FileNotFoundError: An image is broken or missing.
     """
@@ -87,14 +85,14 @@ def run_teacher(
     folder = root / shard.folder
     folder.mkdir(parents=True, exist_ok=True)
     backend = backend or choose_backend(config, config.model)
+    backend = Nobody(backend.name) if merge else backend
     run = _Run(config, questions, data_dir, shard, Checker(config, Names(*names_of(questions))))
     fatal: BackendError | None = None
     with only_writer(folder):
         _check_divided_alike(root, shard, merge)
         journal = PredictionJournal(folder / GENERATIONS, also=[p for p in journals(root) if p.parent != folder])
         try:
-            answers, books = (Nobody(backend.name), None) if merge else (backend, folder)
-            by_template = run.sampled(answers, journal, books, merge=merge)
+            by_template = run.sampled(backend, journal, None if merge else folder, merge=merge)
         except BackendError as error:
             fatal = error
             by_template = run.sampled(Nobody(backend.name), journal, None, merge=False)
