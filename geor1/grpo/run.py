@@ -243,17 +243,23 @@ def trl_settings(config: GrpoConfig, run_dir: Path, reward_weights: list[float])
         scale_rewards=config.scale_rewards,
         reward_weights=reward_weights,
         shuffle_dataset=False,
-        use_vllm=config.rollouts != "in_process",
-        vllm_mode="server" if config.rollouts == "vllm_server" else "colocate",
-        vllm_server_base_url=config.vllm_server_url or None,
-        vllm_gpu_memory_utilization=config.vllm_gpu_memory,
-        vllm_tensor_parallel_size=config.vllm_tensor_parallel,
-        vllm_max_model_length=config.vllm_max_tokens or None,
-        vllm_enable_sleep_mode=config.vllm_sleep,
-        vllm_importance_sampling_correction=config.corrects,
-        vllm_importance_sampling_mode=config.vllm_correction if config.corrects else "sequence_mask",
-        vllm_importance_sampling_clip_max=config.vllm_correction_max,
+        **_vllm_settings(config),
     )
+
+
+def _vllm_settings(config: GrpoConfig) -> dict[str, Any]:
+    return {
+        "use_vllm": config.rollouts != "in_process",
+        "vllm_mode": "server" if config.rollouts == "vllm_server" else "colocate",
+        "vllm_server_base_url": config.vllm_server_url or None,
+        "vllm_gpu_memory_utilization": config.vllm_gpu_memory,
+        "vllm_tensor_parallel_size": config.vllm_tensor_parallel,
+        "vllm_max_model_length": config.vllm_max_tokens or None,
+        "vllm_enable_sleep_mode": config.vllm_sleep,
+        "vllm_importance_sampling_correction": config.corrects,
+        "vllm_importance_sampling_mode": config.vllm_correction if config.corrects else "sequence_mask",
+        "vllm_importance_sampling_clip_max": config.vllm_correction_max,
+    }
 
 
 def held_out_accuracy(config: GrpoConfig, questions: list[Question], data: Path, processor: ProcessorMixin) -> HeldOut:

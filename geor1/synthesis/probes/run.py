@@ -1,7 +1,7 @@
 """All probes on one data set: learn on the train questions, try the test questions, report, alarm.
 
-What only the train questions hold would be rewarded all the same, so those are tried too: each part of them by probes
-that learnt on the other parts, places apart.
+What only the train questions hold would be rewarded all the same, so those are tried too: each part of them but the
+first by probes that learnt on the parts before it, places apart.
 """
 
 from __future__ import annotations
