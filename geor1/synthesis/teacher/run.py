@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from geor1.asking.backends import Backend, BackendError, UnansweredError
-from geor1.asking.generating import Shown
+from geor1.asking.generating import Asking, Shown
 from geor1.asking.journal import LOCK, PredictionJournal, only_writer
 from geor1.asking.selection import asking_of, choose_backend
 from geor1.records import Question, Scaffold, write_jsonl
@@ -86,7 +86,8 @@ def run_teacher(
     folder.mkdir(parents=True, exist_ok=True)
     backend = backend or choose_backend(config, config.model)
     backend = Nobody(backend.name) if merge else backend
-    run = _Run(config, questions, data_dir, shard, Checker(config, Names(*names_of(questions))))
+    asking = asking_of(config, config.model, config.model)  # a checkpoint here is read whole for its hash, once
+    run = _Run(config, questions, data_dir, shard, Checker(config, Names(*names_of(questions))), asking)
     fatal: BackendError | None = None
     with only_writer(folder):
         _check_divided_alike(root, shard, merge)
@@ -128,6 +129,7 @@ class _Run:
     data_dir: Path
     shard: Shard
     checker: Checker
+    asking: Asking
     shown: Shown = dataclasses.field(default_factory=Shown)
 
     def sampled(self, backend: Backend, journal: PredictionJournal, books: Path | None, *, merge: bool) -> ByTemplate:
@@ -177,8 +179,7 @@ class _Run:
         return not any(one.unanswered for one in everything) and any(one.wanted(self.config) for one in everything)
 
     def _sample(self, items: list[Sampled], backend: Backend, journal: PredictionJournal, *, optional: bool) -> None:
-        asking = asking_of(self.config, self.config.model, self.config.model)
-        shared = (self.data_dir, self.config, backend, asking, journal, self.checker, self.shown)
+        shared = (self.data_dir, self.config, backend, self.asking, journal, self.checker, self.shown)
         sample(items, *shared, optional=optional)
 
 
