@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import collections
 import dataclasses
+import functools
 import logging
 import os
 import time
@@ -86,8 +87,7 @@ def run_teacher(
     folder.mkdir(parents=True, exist_ok=True)
     backend = backend or choose_backend(config, config.model)
     backend = Nobody(backend.name) if merge else backend
-    asking = asking_of(config, config.model, config.model)  # a checkpoint here is read whole for its hash, once
-    run = _Run(config, questions, data_dir, shard, Checker(config, Names(*names_of(questions))), asking)
+    run = _Run(config, questions, data_dir, shard, Checker(config, Names(*names_of(questions))))
     fatal: BackendError | None = None
     with only_writer(folder):
         _check_divided_alike(root, shard, merge)
@@ -129,8 +129,12 @@ class _Run:
     data_dir: Path
     shard: Shard
     checker: Checker
-    asking: Asking
     shown: Shown = dataclasses.field(default_factory=Shown)
+
+    @functools.cached_property
+    def asking(self) -> Asking:
+        """How the model is asked; a checkpoint in a folder here is read whole for its hash, once."""
+        return asking_of(self.config, self.config.model, self.config.model)
 
     def sampled(self, backend: Backend, journal: PredictionJournal, books: Path | None, *, merge: bool) -> ByTemplate:
         """Every template's jobs with their completions.
