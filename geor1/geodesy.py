@@ -6,6 +6,7 @@ Every position is given by keyword, latitude before longitude. Arrays broadcast 
 
 from __future__ import annotations
 
+import math
 from typing import TypeAlias
 
 import numpy as np
@@ -209,6 +210,32 @@ def normalize_longitude_deg(longitude_deg: npt.ArrayLike) -> FloatArray:
     values = _finite(longitude_deg, "longitude_deg")
     wrapped = (values + _HALF_TURN_DEG) % 360.0 - _HALF_TURN_DEG
     return np.where(np.abs(values) <= _HALF_TURN_DEG, values, wrapped)[()]
+
+
+def cell_label(*, latitude_deg: float, longitude_deg: float, size_deg: float = 0.01) -> str:
+    """The cell of a degree grid that a position lies in; positions of one cell are no independent ones.
+
+    :func:`geor1.evaluation.columns.cell_clusters` numbers the same cells for arrays.
+
+    Args:
+        latitude_deg: Degrees in [-90, 90].
+        longitude_deg: Degrees, any turn; the antimeridian begins a cell.
+        size_deg: Edge of a cell; 0.01° is 1.1 km north to south.
+
+    Raises:
+        ValueError: The edge is not positive.
+
+    >>> cell_label(latitude_deg=-33.8613, longitude_deg=151.209)
+    '-3387,15120'
+    >>> cell_label(latitude_deg=0.29, longitude_deg=180.0) == cell_label(latitude_deg=0.2999, longitude_deg=-180.0)
+    True
+    """
+    if not size_deg > 0:
+        raise ValueError(f"size_deg={size_deg}: expected a positive size in degrees")
+    longitude_deg = longitude_deg if -180.0 <= longitude_deg < 180.0 else (longitude_deg + 180.0) % 360.0 - 180.0
+    # Rounded first: 0.29 / 0.01 is 28.999…96, and stays in its cell only so.
+    row, place = (math.floor(round(angle / size_deg, 6)) for angle in (latitude_deg, longitude_deg))
+    return f"{row},{place}"
 
 
 def onto_sphere(*, latitude_deg: npt.ArrayLike, longitude_deg: npt.ArrayLike) -> tuple[FloatArray, FloatArray]:

@@ -10,8 +10,10 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from geor1.evaluation.columns import cell_clusters
 from geor1.geodesy import (
     EARTH_RADIUS_KM,
+    cell_label,
     destination,
     geoscore,
     great_circle_points,
@@ -262,3 +264,24 @@ def test_geoguess_distances(model: str) -> None:
     lat1, lon1, lat2, lon2, km = columns(REAL_DATA / "geoguess" / f"{model}-full-bench.csv", *names)
     assert len(km) > 1500  # of 1,602: the rest have no readable prediction
     np.testing.assert_allclose(haversine_km(lat1=lat1, lon1=lon1, lat2=lat2, lon2=lon2), km, rtol=1e-9)
+
+
+@given(st.floats(-89, 89), st.floats(-179, 179), st.floats(0, 0.0099))
+def test_a_cell_is_a_hundredth_of_a_degree(latitude: float, longitude: float, step: float) -> None:
+    def label(latitude_deg: float, longitude_deg: float) -> str:
+        """The cell, and that arrays are cut alike."""
+        label = cell_label(latitude_deg=latitude_deg, longitude_deg=longitude_deg)
+        row, place = (int(part) for part in label.split(","))
+        assert cell_clusters(latitude_deg=latitude_deg, longitude_deg=longitude_deg) == row * 36001 + place
+        return label
+
+    corner = (round(latitude, 2), round(longitude, 2))
+    assert label(*corner) == label(corner[0] + step, corner[1] + step)
+    assert label(*corner) != label(corner[0] + 0.0101, corner[1])
+
+
+def test_cells_meet_at_the_antimeridian() -> None:
+    west, east = (cell_label(latitude_deg=0.29, longitude_deg=side) for side in (-180.0, 180.0))
+    assert west == east == "29,-18000"
+    with pytest.raises(ValueError, match="size_deg=0"):
+        cell_label(latitude_deg=0.0, longitude_deg=0.0, size_deg=0)

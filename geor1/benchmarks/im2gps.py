@@ -15,12 +15,12 @@ from geor1.benchmarks.items import (
     BenchmarkError,
     Item,
     Row,
-    cell_label,
     check_unique,
     image_index,
     images_of,
     read_table,
 )
+from geor1.geodesy import cell_label
 
 FILES = {"im2gps3k": "im2gps3k_places365.csv", "yfcc4k": "yfcc4k_places365.csv"}
 _SCENES = {"0": "indoor", "1": "natural", "2": "urban"}
@@ -64,7 +64,7 @@ def load(folder: Path | str, name: str) -> list[Item]:
                 latitude_deg=latitude_deg,
                 longitude_deg=longitude_deg,
                 slices={"scene": scene} if scene else {},
-                cluster=row.get("AUTHOR") or cell_label(latitude_deg, longitude_deg),
+                cluster=row.get("AUTHOR") or cell_label(latitude_deg=latitude_deg, longitude_deg=longitude_deg),
                 flags=(*flags, *missing),
             )
         )

@@ -22,7 +22,6 @@ from geor1.benchmarks.items import (
     Item,
     Reply,
     Row,
-    cell_label,
     check_unique,
     image_index,
     images_of,
@@ -34,6 +33,7 @@ from geor1.evaluation.geolocation import GeolocationScore, score_geolocation
 from geor1.evaluation.imageo import imageo_strict
 from geor1.evaluation.importers import read_position
 from geor1.evaluation.json_replies import find_object
+from geor1.geodesy import cell_label
 from geor1.records import Prediction
 
 QUESTION = "address"
@@ -229,6 +229,7 @@ def _load(
     items = []
     for row, position in zip(rows, positions, strict=True):
         images, missing = images_of(index, row["image_id"])
+        cell = cell_label(latitude_deg=position[0], longitude_deg=position[1])
         shared = ["shared_coordinates"] if times[position] > 1 else []
         items.append(
             Item(
@@ -239,7 +240,7 @@ def _load(
                 latitude_deg=position[0],
                 longitude_deg=position[1],
                 slices={key: value for key, value in slices_of(row).items() if value},
-                cluster=cell_label(*position) if row.get("sequence_id")[:1] in ("", "#") else row["sequence_id"],
+                cluster=cell if row.get("sequence_id")[:1] in ("", "#") else row["sequence_id"],
                 flags=(*flags_of(row), *shared, *missing),
             )
         )

@@ -193,15 +193,6 @@ def images_of(index: dict[str, str], stem: str) -> tuple[tuple[str, ...], tuple[
     return ((index[stem],), ()) if stem in index else ((), (NO_IMAGE,))
 
 
-def cell_label(latitude_deg: float, longitude_deg: float) -> str:
-    """The 0.01° cell (about 1 km) that a position lies in, as a cluster label.
-
-    >>> cell_label(-33.8613, 151.209)
-    '-3387,15120'
-    """
-    return f"{math.floor(latitude_deg * 100)},{math.floor(longitude_deg * 100)}"
-
-
 def check_unique(items: Iterable[Item], file: str) -> list[Item]:
     """The items as a list.
 

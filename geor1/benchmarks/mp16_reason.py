@@ -13,7 +13,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from geor1.benchmarks.items import BenchmarkError, Item, cell_label, check_unique, image_index, images_of, read_table
+from geor1.benchmarks.items import BenchmarkError, Item, check_unique, image_index, images_of, read_table
+from geor1.geodesy import cell_label
 
 NAME = "mp16-reason"
 FILE = "mp16-reason-test-12k.csv"
@@ -49,7 +50,7 @@ def load(folder: Path | str) -> list[Item]:
                 latitude_deg=latitude_deg,
                 longitude_deg=longitude_deg,
                 slices=texts,
-                cluster=cell_label(latitude_deg, longitude_deg),
+                cluster=cell_label(latitude_deg=latitude_deg, longitude_deg=longitude_deg),
                 flags=flags,
             )
         )

@@ -11,7 +11,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from geor1.benchmarks.items import BenchmarkError, Item, cell_label, check_unique, image_index, images_of, read_table
+from geor1.benchmarks.items import BenchmarkError, Item, check_unique, image_index, images_of, read_table
+from geor1.geodesy import cell_label
 
 NAME = "osv5m"
 _LAYOUTS = {  # file -> column of each field
@@ -50,7 +51,7 @@ def load(folder: Path | str) -> list[Item]:
                 latitude_deg=latitude_deg,
                 longitude_deg=longitude_deg,
                 slices=names,
-                cluster=row.get("sequence") or cell_label(latitude_deg, longitude_deg),
+                cluster=row.get("sequence") or cell_label(latitude_deg=latitude_deg, longitude_deg=longitude_deg),
                 flags=flags,
             )
         )

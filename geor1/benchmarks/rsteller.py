@@ -15,7 +15,8 @@ import re
 from pathlib import Path
 from typing import Any
 
-from geor1.benchmarks.items import NO_IMAGE, BenchmarkError, Item, cell_label
+from geor1.benchmarks.items import NO_IMAGE, BenchmarkError, Item
+from geor1.geodesy import cell_label
 
 NAME = "rsteller"
 _QUADRANGLE = re.compile(r"^m_(\d{2})(\d{3})(\d{2})_(nw|ne|sw|se)_(\d{2})_\d{3}_(\d{4})\d{4}(?:_\d{8})?$")
@@ -82,7 +83,7 @@ def _item(path: Path, folder: Path) -> Item:
         latitude_deg=position[0],
         longitude_deg=position[1],
         slices={"utm_zone": match[5], "year": match[6]},  # type: ignore[index]
-        cluster=cell_label(*position),
+        cluster=cell_label(latitude_deg=position[0], longitude_deg=position[1]),
         flags=("quarter_quadrangle",) if found else ("quarter_quadrangle", NO_IMAGE),
     )
 

@@ -20,10 +20,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from scipy.spatial import cKDTree
 
 from geor1.evaluation.json_replies import find_object
+from geor1.geodesy import cell_label
 from geor1.records import Prediction, RecordError
 from geor1.world.countries import chord, countries_at, unit_vectors
 from geor1.world.gazetteer import cities
@@ -122,12 +122,10 @@ def place_cells(predictions: Sequence[Prediction], *, size_deg: float = 0.01) ->
     Raises:
         ValueError: ``size_deg`` is not positive.
     """
-    if not size_deg > 0:
-        raise ValueError(f"size_deg={size_deg}: expected a positive size in degrees")
     return [
         p.item_id
         if p.true_latitude_deg is None or p.true_longitude_deg is None
-        else f"{np.floor(p.true_latitude_deg / size_deg):.0f},{np.floor(p.true_longitude_deg / size_deg):.0f}"
+        else cell_label(latitude_deg=p.true_latitude_deg, longitude_deg=p.true_longitude_deg, size_deg=size_deg)
         for p in predictions
     ]
 

@@ -6,9 +6,8 @@ Names and borders are those of the packaged sources (Natural Earth, GeoNames); n
 from __future__ import annotations
 
 import functools
-import re
-import unicodedata
 
+from geor1.names import fold_country
 from geor1.world.gazetteer import cities
 from geor1.world.layers import country_outlines
 
@@ -85,43 +84,29 @@ ISLANDS: tuple[tuple[str, float, float, float], ...] = (
     ("ID", 0.8, 104.4, 90), ("PH", 20.4, 122.0, 60),
 )  # fmt: skip
 
-# Other spellings that data sets and models use, folded as in _fold.
-_ALIASES: dict[str, str] = {
-    "usa": "US", "u s a": "US", "u s": "US", "united states of america": "US", "america": "US",
-    "uk": "GB", "u k": "GB", "great britain": "GB", "britain": "GB", "england": "GB", "scotland": "GB", "wales": "GB",
-    "northern ireland": "GB", "united kingdom of great britain and northern ireland": "GB",
-    "czech republic": "CZ", "holland": "NL", "republic of ireland": "IE", "russian federation": "RU",
-    "korea south": "KR", "republic of korea": "KR", "korea": "KR", "korea north": "KP",
-    "democratic peoples republic of korea": "KP", "hong kong sar": "HK", "hong kong sar china": "HK",
-    "hong kong china": "HK", "macau": "MO", "macau sar": "MO", "peoples republic of china": "CN",
-    "mainland china": "CN", "taiwan roc": "TW", "republic of china": "TW", "viet nam": "VN", "burma": "MM",
-    "lao pdr": "LA", "timor leste": "TL", "east timor": "TL", "brunei darussalam": "BN", "turkiye": "TR",
-    "west bank": "PS", "palestine": "PS", "state of palestine": "PS", "gaza strip": "PS",
-    "palestinian territories": "PS",
-    "syrian arab republic": "SY", "islamic republic of iran": "IR", "uae": "AE", "macedonia": "MK",
-    "republic of north macedonia": "MK", "bosnia": "BA", "vatican city": "VA", "holy see": "VA",
-    "swaziland": "SZ", "cape verde": "CV", "congo kinshasa": "CD", "dr congo": "CD", "drc": "CD",
-    "democratic republic of congo": "CD", "congo brazzaville": "CG", "republic of congo": "CG", "congo": "CG",
-    "cote divoire": "CI", "united republic of tanzania": "TZ", "somaliland": "SO", "northern cyprus": "CY",
-    "n cyprus": "CY", "falkland islands islas malvinas": "FK", "usvi": "VI",
-    "us virgin islands": "VI", "virgin islands": "VI", "united states virgin islands": "VI",
-    "st kitts and nevis": "KN", "st lucia": "LC",
-    "st vincent and the grenadines": "VC", "congo republic": "CG", "bosnia herzegovina": "BA",
-    "republic of moldova": "MD", "federated states of micronesia": "FM",
+# Names that data sets and models use for parts of a country and for lands that no row of M49 has; what else a country
+# is called stands in geor1.names.
+_PARTS: dict[str, str] = {
+    "England": "GB", "Scotland": "GB", "Wales": "GB", "Northern Ireland": "GB", "Taiwan (ROC)": "TW",
+    "Congo Republic": "CG", "West Bank": "PS", "Gaza Strip": "PS", "Somaliland": "SO", "Northern Cyprus": "CY",
+    "N. Cyprus": "CY", "USVI": "VI", "Virgin Islands": "VI",
 }  # fmt: skip
 
 
 def country_code(name: str | None) -> str | None:
     """ISO 3166-1 alpha-2 code of a country as a label or a model wrote it; None when it is not one country's name.
 
-    Case, accents, punctuation and a leading "the" do not count; an alpha-2 code in capitals is taken as it is. Nothing
-    is searched for inside longer text: "Likely USA" or "Ukraine/Russia" name no country, and are counted as such.
+    Names are compared as :func:`geor1.names.fold_country` folds them; an alpha-2 code in capitals is taken as it is.
+    Nothing is searched for inside longer text: "Likely USA" or "Ukraine/Russia" name no country, and are counted as
+    such.
 
     >>> country_code("The Netherlands"), country_code("USA"), country_code("Ukraine/Russia"), country_code(None)
     ('NL', 'US', None, None)
     """
     text = (name or "").strip()
-    return text if text in country_names() else _codes_by_name().get(_fold(text))
+    if text.casefold() == "us" and text != "US":  # the pronoun
+        return None
+    return text if text in country_names() else _codes_by_name().get(fold_country(text))
 
 
 @functools.cache
@@ -170,18 +155,11 @@ def continent(code: str | None, *, latitude_deg: float | None = None, longitude_
     return M49[region][0]
 
 
-def _fold(text: str) -> str:
-    """Lower case without accents, punctuation and a leading article."""
-    decomposed = unicodedata.normalize("NFKD", re.sub("['’]", "", text).casefold())
-    plain = "".join(letter for letter in decomposed if not unicodedata.combining(letter))
-    return re.sub(r"[^a-z]+", " ", plain).strip().removeprefix("the ")
-
-
 @functools.cache
 def _codes_by_name() -> dict[str, str]:
-    spelled = {_fold(name): code for code, name in country_names().items() if len(name) > 2}
-    spelled |= {_fold(city.country): city.country_code for city in cities()}
-    return spelled | _ALIASES
+    codes = {fold_country(name): code for code, name in country_names().items() if len(name) > 2}
+    codes |= {fold_country(city.country): city.country_code for city in cities()}
+    return codes | {fold_country(name): code for name, code in _PARTS.items()}
 
 
 @functools.cache

@@ -11,7 +11,7 @@ from benchmark_cases import picture, write
 from hypothesis import given
 from hypothesis import strategies as st
 
-from geor1.benchmarks.items import BenchmarkError, Item, Reply, cell_label, image_index, read_table, replies_by_key
+from geor1.benchmarks.items import BenchmarkError, Item, Reply, image_index, read_table, replies_by_key
 from geor1.benchmarks.names import city_name, country_name, division_name, fold, language_names
 from geor1.benchmarks.registry import BENCHMARKS, PAIR_LAYOUTS, benchmark, pair_layout
 from geor1.runs.errors import ConfigError
@@ -64,13 +64,6 @@ def test_images_are_found_anywhere_below(tmp_path: Path) -> None:
     picture(tmp_path / "two.jpeg", 2)
     write(tmp_path / "three.csv", "x")
     assert image_index(tmp_path) == {"one": "a/one.jpg", "two": "two.jpeg"}
-
-
-@given(st.floats(-89, 89), st.floats(-179, 179), st.floats(0, 0.0099))
-def test_a_cell_is_a_hundredth_of_a_degree(latitude: float, longitude: float, step: float) -> None:
-    corner = (round(latitude, 2) + 1e-6, round(longitude, 2) + 1e-6)
-    assert cell_label(*corner) == cell_label(corner[0] + step, corner[1] + step)
-    assert cell_label(*corner) != cell_label(corner[0] + 0.0101, corner[1])
 
 
 @pytest.mark.parametrize(

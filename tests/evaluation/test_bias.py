@@ -64,6 +64,8 @@ def test_cells_and_columns(tmp_path) -> None:
     near = [pairing("a", right=True, truth=(1.001, 2.001)), pairing("b", right=True, truth=(1.009, 2.009))]
     far = [pairing("c", right=True, truth=(-0.001, 2.001)), pairing("d", right=True, truth=None)]
     assert place_cells([*near, *far]) == ["100,200", "100,200", "-1,200", "d"]
+    edge = [pairing("e", right=True, truth=(0.29, 180.0)), pairing("f", right=True, truth=(0.2999, -180.0))]
+    assert place_cells(edge) == ["29,-18000"] * 2, "0.29 / 0.01 is 28.999…96"
     with pytest.raises(ValueError, match="size_deg=0"):
         place_cells(near, size_deg=0)
     path = tmp_path / "labels.csv"

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import collections
 import dataclasses
+import functools
 import logging
 import os
 import time
@@ -16,7 +17,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from geor1.asking.backends import Backend, BackendError, UnansweredError
-from geor1.asking.generating import Shown
+from geor1.asking.generating import Asking, Shown
 from geor1.asking.journal import LOCK, PredictionJournal, only_writer
 from geor1.asking.selection import asking_of, choose_backend
 from geor1.records import Question, Scaffold, write_jsonl
@@ -130,6 +131,11 @@ class _Run:
     checker: Checker
     shown: Shown = dataclasses.field(default_factory=Shown)
 
+    @functools.cached_property
+    def asking(self) -> Asking:
+        """How the model is asked; a checkpoint in a folder here is read whole for its hash, once."""
+        return asking_of(self.config, self.config.model, self.config.model)
+
     def sampled(self, backend: Backend, journal: PredictionJournal, books: Path | None, *, merge: bool) -> ByTemplate:
         """Every template's jobs with their completions.
 
@@ -177,8 +183,7 @@ class _Run:
         return not any(one.unanswered for one in everything) and any(one.wanted(self.config) for one in everything)
 
     def _sample(self, items: list[Sampled], backend: Backend, journal: PredictionJournal, *, optional: bool) -> None:
-        asking = asking_of(self.config, self.config.model, self.config.model)
-        shared = (self.data_dir, self.config, backend, asking, journal, self.checker, self.shown)
+        shared = (self.data_dir, self.config, backend, self.asking, journal, self.checker, self.shown)
         sample(items, *shared, optional=optional)
 
 
