@@ -50,7 +50,7 @@ def test_every_probe_is_drawn_with_its_interval(ax: Axes) -> None:
     assert (
         dots[2] == (0.98, colours.ERROR) and dots[0] == (0.2, colours.PREDICTION) and 3 not in dots and len(dots) == 5
     )
-    assert [text.get_text() for text in ax.texts] == ["all options alike", " too few groups"]
+    assert [text.get_text() for text in ax.texts] == ["all options alike", " too few questions"]
     words = [text.get_text() for text in ax.get_legend().get_texts()]
     assert sorted(words) == [
         "at chance", "guessing, 20 %", "leak", "smallest leak it would show", "too few questions to say",

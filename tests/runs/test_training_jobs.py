@@ -191,6 +191,35 @@ def test_launched_grpo_takes_the_steps_of_one_process(world: Path, tmp_path: Pat
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(
+    ("launcher", "changes"),
+    [
+        ("deepspeed_zero2", {}),
+        ("deepspeed_zero2", {"beta": 0.04}),
+        ("deepspeed_zero3", {"rollouts": "vllm_colocate"}),  # in process it would need whole weights
+    ],
+)
+def test_grpo_under_deepspeed_takes_the_steps_of_one_process(
+    world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, launcher: str, changes: dict[str, Any]
+) -> None:
+    from test_distributed import COMPARED, SETTINGS
+
+    pytest.importorskip("deepspeed", reason="no DeepSpeed here (pip install deepspeed, wheel, ninja; CPUs will do)")
+    monkeypatch.setenv("DS_ACCELERATOR", "cpu")
+    logs = []
+    spread = LaunchConfig(processes=2, launcher=launcher, report_to="none")
+    for launch in (LaunchConfig(processes=1, report_to="none"), spread):
+        how = changes if launch.launcher else {**changes, "rollouts": "in_process"}
+        config = GrpoConfig(**{**SETTINGS, "eval_every": 0, "prompts_per_pass": 1, **how})
+        runs_dir = tmp_path / str(launch.processes)
+        run = run_stage("03_grpo", "smoke", config, scripted_grpo, {"world": world}, runs_dir, launch=launch)
+        logs.append(json.loads((run.path / "log.json").read_text()))
+    for alone, shared in zip(*logs, strict=True):
+        for name in set(COMPARED) & set(alone) - {"kl", "entropy"}:
+            assert shared[name] == pytest.approx(alone[name], rel=1e-5, abs=1e-6), name
+
+
+@pytest.mark.slow
 def test_a_process_of_grpo_is_killed_and_the_next_attempt_gives_the_same_trace(world: Path, tmp_path: Path) -> None:
     """Real sampling: two processes draw as two, so the uninterrupted run has two as well."""
     settings = {"steps": 4, "prompts_per_step": 2, "group_size": 4, "max_completion_tokens": 8, "warmup_steps": 0,
