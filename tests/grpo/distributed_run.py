@@ -26,7 +26,7 @@ from geor1.grpo.run import freeze, trl_settings
 from geor1.models.decoding import decode
 from geor1.models.encoding import PromptEncoder
 from geor1.models.loading import load_model, load_processor
-from geor1.models.training import gathered_weights, lora_settings
+from geor1.models.training import gathered_weights, lora_settings, spreads_weights
 
 
 def shard_on_cpu() -> None:
@@ -86,7 +86,10 @@ def main(world: str, run_dir: str, changes: str, how: str) -> None:
         peft_config=lora_settings(4, 8) if config.lora else None,
     )
     trainer.train()
-    weights = gathered_weights(trainer) or trainer.accelerator.get_state_dict(trainer.model)
+    if spreads_weights(trainer):  # ZeRO-3 gives them to the first process alone
+        weights = gathered_weights(trainer) or {}
+    else:
+        weights = trainer.accelerator.get_state_dict(trainer.model)
     rank = trainer.accelerator.process_index
     total = {name: float(value.double().sum()) for name, value in weights.items()}
     (run / f"weights{rank}.json").write_text(json.dumps(total))
