@@ -19,7 +19,7 @@ from scipy import sparse
 
 from geor1.evaluation.geolocation import distances_km
 from geor1.evaluation.slices import UNKNOWN, Columns, slice_labels
-from geor1.evaluation.statistics import FloatArray, Interval, bootstrap_interval, holm, wilson_interval
+from geor1.evaluation.statistics import FloatArray, Interval, bootstrap_interval, holm, proportion_interval
 from geor1.geodesy import geoscore
 from geor1.records import Prediction
 
@@ -225,24 +225,6 @@ def slice_rows(scores: SliceScores) -> list[dict[str, Any]]:
             row |= {text: end if math.isfinite(end) else None for text, end in zip(texts, ends, strict=True)}
         rows.append(row)
     return rows
-
-
-def proportion_interval(
-    hits: Sequence[bool], clusters: Sequence[Hashable], *, resamples: int = 1000, seed: int = 0
-) -> Interval:
-    """Interval of a share: Wilson where every cluster has one member, else bootstrap over clusters.
-
-    When all are right, or none, resampling sees no variation; Wilson's interval over the clusters stands then.
-
-    Raises:
-        ValueError: No hits, or clusters of another length.
-    """
-    right, independent = sum(map(bool, hits)), len(set(clusters))
-    if independent == len(hits):
-        return wilson_interval(right, len(hits))
-    if right in (0, len(hits)):
-        return dataclasses.replace(wilson_interval(independent if right else 0, independent), n=len(hits))
-    return bootstrap_interval(np.asarray(hits, dtype=float), clusters=clusters, resamples=resamples, seed=seed)
 
 
 def _measures(predictions: Sequence[Prediction]) -> dict[str, FloatArray]:

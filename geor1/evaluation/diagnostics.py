@@ -10,9 +10,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
-from geor1.evaluation.bias import proportion_interval
 from geor1.evaluation.pairing import PositionRecall, option_letters, score_pairing
-from geor1.evaluation.statistics import Interval, bootstrap_interval, wilson_interval
+from geor1.evaluation.statistics import Interval, bootstrap_interval, proportion_interval, wilson_interval
 from geor1.records import Prediction
 
 

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 
-from geor1.evaluation.statistics import Interval, bootstrap_interval, wilson_interval
+from geor1.evaluation.statistics import Interval, bootstrap_interval, proportion_interval, wilson_interval
 from geor1.records import Prediction, Question
 
 
@@ -46,10 +46,11 @@ class PairingScore:
         n_items: Questions.
         rotations: Rotations asked of each.
         n_options: K.
-        accuracy: Mean over all rotations of all items; interval by bootstrap over items (Wilson's when all are right
-            or all wrong). The primary figure.
-        accuracy_single: Rotation 0 only, Wilson interval; None when rotation 0 was not asked.
-        circular: Items right under every rotation asked, Wilson interval.
+        n_independent: Items, or groups of items where some depend on each other; what is resampled.
+        accuracy: Mean over all rotations of all items; interval by bootstrap (Wilson's when all are right or all
+            wrong). The primary figure.
+        accuracy_single: Rotation 0 only; None when rotation 0 was not asked. Wilson interval, bootstrap over groups.
+        circular: Items right under every rotation asked; the same intervals.
         by_position: Recall for each position of the right answer.
         choices: How often each letter was chosen; unusable completions under ``none``.
         failures: Unusable completions by reason; all count as wrong.
@@ -62,6 +63,7 @@ class PairingScore:
     model: str
     condition: str
     n_items: int
+    n_independent: int
     rotations: int
     n_options: int
     accuracy: Interval
@@ -127,8 +129,22 @@ def rotations(question: Question, count: int) -> list[tuple[int, Question]]:
     return [(shift, rotate(question, shift)) for shift in range(min(count, len(question.candidates)))]
 
 
+def tile_sets(questions: Iterable[Question]) -> dict[str, tuple[str, ...]]:
+    """Which tiles each question shows, by its id.
+
+    Questions that show the same tiles (``share_sets`` of stage 01) are not independent: who can tell one tile from the
+    others is helped in all of them.
+    """
+    return {one.question_id: tuple(sorted(option.satellite_image for option in one.candidates)) for one in questions}
+
+
 def score_pairing(
-    predictions: Iterable[Prediction], *, n_options: int | None = None, resamples: int = 2000, seed: int = 0
+    predictions: Iterable[Prediction],
+    *,
+    n_options: int | None = None,
+    groups: Mapping[str, Hashable] | None = None,
+    resamples: int = 2000,
+    seed: int = 0,
 ) -> PairingScore:
     """Score one model under one condition.
 
@@ -136,29 +152,37 @@ def score_pairing(
         predictions: Pairing predictions of one model and one condition; every item under the same rotations.
         n_options: K; when None, the count of letters up to the last one seen as answer or choice, or of the images of a
             question, whichever is larger.
+        groups: Of each item, by its id; items of one group are resampled together (:func:`tile_sets`). None: each item
+            stands alone.
         resamples: Bootstrap draws.
         seed: Seed of the bootstrap.
 
     Raises:
         ValueError: Nothing to score, models or conditions mixed, a repeated key, or items asked under different
             rotations.
+        KeyError: ``groups`` lacks an item.
     """
     scored = list(predictions)
     _check_uniform(scored)
     by_item = _by_item(scored)
-    single = [p.correct for p in scored if p.rotation == 0]
-    n_circular = sum(all(p.correct for p in group) for group in by_item.values())
+    group_of = dict(zip(by_item, by_item, strict=True)) if groups is None else {item: groups[item] for item in by_item}
+    draws = {"resamples": resamples, "seed": seed}
+    first = [p for p in scored if p.rotation == 0]
+    always = [all(p.correct for p in of_item) for of_item in by_item.values()]
     lengths = [p.completion_tokens for p in scored if p.completion_tokens is not None]
     count = n_options or _infer_options(scored)
     return PairingScore(
         model=scored[0].model,
         condition=scored[0].condition,
         n_items=len(by_item),
+        n_independent=len(set(group_of.values())),
         rotations=len(scored) // len(by_item),
         n_options=count,
-        accuracy=_accuracy(scored, len(by_item), resamples, seed),
-        accuracy_single=wilson_interval(sum(single), len(single)) if single else None,
-        circular=wilson_interval(n_circular, len(by_item)),
+        accuracy=_accuracy(scored, [group_of[p.item_id] for p in scored], **draws),
+        accuracy_single=proportion_interval([p.correct for p in first], [group_of[p.item_id] for p in first], **draws)
+        if first
+        else None,
+        circular=proportion_interval(always, [group_of[item] for item in by_item], **draws),
         by_position=_position_recall(scored, count),
         choices=_choice_histogram(scored, count),
         failures=dict(sorted(Counter(p.status for p in scored if p.status != "ok").items())),
@@ -183,16 +207,18 @@ def option_letters(count: int) -> list[str]:
     return [chr(ord("A") + index) for index in range(count)]
 
 
-def _accuracy(predictions: Sequence[Prediction], n_items: int, resamples: int, seed: int) -> Interval:
-    """Mean over all rotations of all items, bootstrap over items.
+def _accuracy(
+    predictions: Sequence[Prediction], clusters: Sequence[Hashable], *, resamples: int, seed: int
+) -> Interval:
+    """Mean over all rotations of all items, bootstrap over what is independent.
 
-    When every answer is right, or none, resampling sees no variation; Wilson's interval over the items stands then.
+    When every answer is right, or none, resampling sees no variation; Wilson's interval over the clusters stands then.
     """
     correct = [float(p.correct) for p in predictions]
     if len(set(correct)) == 1:
-        interval = wilson_interval(n_items if correct[0] else 0, n_items)
+        independent = len(set(clusters))
+        interval = wilson_interval(independent if correct[0] else 0, independent)
         return dataclasses.replace(interval, n=len(correct))
-    clusters = [p.item_id for p in predictions]
     return bootstrap_interval(correct, clusters=clusters, resamples=resamples, seed=seed)
 
 

@@ -57,9 +57,7 @@ def as_clusters(n: int, labels: Sequence[Hashable] | NDArray | None) -> Clusters
         return Clusters(np.arange(n, dtype=np.intp), n)
     if len(labels) != n:
         raise ValueError(f"clusters: expected one label for each of the {n} values, got {len(labels)}")
-    array = labels if isinstance(labels, np.ndarray) else np.empty(n, dtype=object)
-    if array is not labels:
-        array[:] = list(labels)
+    array = labels if isinstance(labels, np.ndarray) else np.fromiter(labels, dtype=object, count=n)
     codes, found = pd.factorize(array)
     if len(codes) and codes.min() < 0:
         raise ValueError(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from geor1.asking.backends import PASSING_FAILURES, Backend, UnansweredError
 from geor1.asking.journal import PredictionJournal, only_writer
 from geor1.asking.selection import Generate, Load, asking_of, choose_backend
 from geor1.evaluation.config import EvaluationConfig
+from geor1.evaluation.pairing import tile_sets
 from geor1.evaluation.predict import Asking, predict_geolocation, predict_pairing
 from geor1.evaluation.tables import (
     Row,
@@ -204,8 +205,7 @@ def _scores(
     real: Sequence[Question],
     predictions: Sequence[Prediction],
 ) -> dict[str, Any]:
-    items = {question.question_id for question in questions}
-    real_items = {question.question_id for question in real}
+    items, real_items = tile_sets(questions), tile_sets(real)
     by_label = {label: pairing_scores(predictions, label, items, config) for label in models}
     on_real = {label: pairing_scores(predictions, label, real_items, config) for label in models} if real else {}
     return {
@@ -230,7 +230,7 @@ def _sample_rows(
     predictions: Sequence[Prediction],
 ) -> list[Row]:
     """Every sample's main row, so that the spread between samples is seen."""
-    items = {question.question_id for question in questions}
+    items = tile_sets(questions)
     rows = []
     for label, checkpoint in models.items():
         for sample in range(config.samples):
@@ -246,16 +246,14 @@ def _voting_rows(
     predictions: Sequence[Prediction],
 ) -> list[Row]:
     """Each model's vote over its samples, and the chance that one of k is right."""
-    items = {question.question_id for question in questions}
+    items = tile_sets(questions)
+    draws: dict[str, Any] = {"resamples": config.bootstrap_resamples, "seed": config.seed}
     asked = [p for p in predictions if (p.task, p.condition) == ("pairing", "normal") and p.item_id in items]
-    return [
-        voting_row([p for p in asked if p.model == label], resamples=config.bootstrap_resamples, seed=config.seed)
-        for label in models
-    ]
+    return [voting_row([p for p in asked if p.model == label], groups=items, **draws) for label in models]
 
 
 def _geolocation_rows(
-    predictions: Sequence[Prediction], labels: Sequence[str], items: set[str], config: EvaluationConfig
+    predictions: Sequence[Prediction], labels: Sequence[str], items: Collection[str], config: EvaluationConfig
 ) -> list[Row]:
     rows = []
     for label in labels:

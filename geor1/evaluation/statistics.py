@@ -40,13 +40,13 @@ class Interval:
 
 @dataclasses.dataclass(frozen=True)
 class McNemarResult:
-    """Exact McNemar test of two models on the same items.
+    """Exact McNemar test of two models on the same items, or its like for items that depend on each other.
 
     Attributes:
         first_only: Items that only the first got right.
         second_only: Items that only the second got right.
         n: All items.
-        p_value: Two-sided exact binomial p; 1.0 when no item is discordant.
+        p_value: Two-sided; 1.0 when no item is discordant.
     """
 
     first_only: int
@@ -126,6 +126,24 @@ def bootstrap_interval(
     return Interval(estimate, low, high, len(data))
 
 
+def proportion_interval(
+    hits: Sequence[bool], clusters: Sequence[Hashable], *, resamples: int = 2000, seed: int = 0
+) -> Interval:
+    """Interval of a share: Wilson where every cluster has one member, else bootstrap over clusters.
+
+    When all are right, or none, resampling sees no variation; Wilson's interval over the clusters stands then.
+
+    Raises:
+        ValueError: No hits, or clusters of another length.
+    """
+    right, independent = sum(map(bool, hits)), len(set(clusters))
+    if independent == len(hits):
+        return wilson_interval(right, len(hits))
+    if right in (0, len(hits)):
+        return dataclasses.replace(wilson_interval(independent if right else 0, independent), n=len(hits))
+    return bootstrap_interval(np.asarray(hits, dtype=float), clusters=clusters, resamples=resamples, seed=seed)
+
+
 def paired_bootstrap_difference(
     first: ArrayLike,
     second: ArrayLike,
@@ -159,17 +177,19 @@ def paired_bootstrap_difference(
     return bootstrap_interval(after - before, **options)
 
 
-def mcnemar_exact(first: Sequence[bool], second: Sequence[bool]) -> McNemarResult:
+def mcnemar_exact(first: Sequence[bool], second: Sequence[bool], *, clusters: Labels | None = None) -> McNemarResult:
     """Exact two-sided McNemar test.
 
     Args:
         first: Whether the first model got each item right.
         second: The same for the second model, same items in the same order.
+        clusters: As in :func:`bootstrap_interval`. Each cluster's difference is then one observation whose sign is as
+            likely to be the other, which without clusters is McNemar's own test.
 
     Raises:
         ValueError: Lengths differ.
 
-    Source: McNemar (1947), in its exact binomial form.
+    Source: McNemar (1947), in its exact binomial form; with clusters Fisher's randomization test (1935) on their sums.
 
     >>> round(mcnemar_exact([True] * 23 + [False] * 21, [False] * 23 + [True] * 21).p_value, 2)
     0.88
@@ -178,8 +198,8 @@ def mcnemar_exact(first: Sequence[bool], second: Sequence[bool]) -> McNemarResul
         raise ValueError(f"mcnemar_exact: expected the same items for both, got {len(first)} and {len(second)}")
     before, after = np.asarray(first, dtype=bool), np.asarray(second, dtype=bool)
     first_only, second_only = int((before & ~after).sum()), int((after & ~before).sum())
-    discordant = first_only + second_only
-    p_value = float(stats.binomtest(first_only, discordant, 0.5).pvalue) if discordant else 1.0
+    gained = after.astype(float) - before.astype(float)
+    p_value = _sign_flip_p(as_clusters(len(gained), clusters).sums(gained).astype(int))
     return McNemarResult(first_only, second_only, len(first), p_value)
 
 
@@ -214,6 +234,21 @@ def percentiles(draws: FloatArray, level: float) -> tuple[float, float]:
         return math.nan, math.nan
     low, high = np.quantile(draws, [tail, 1 - tail], method="inverted_cdf")
     return float(low), float(high)
+
+
+def _sign_flip_p(sums: NDArray[np.int_]) -> float:
+    """Chance that whole numbers with signs drawn at random add up to as much as they do, either way."""
+    sizes = np.abs(sums[sums != 0])
+    ones = int((sizes == 1).sum())
+    chances = stats.binom.pmf(np.arange(ones + 1), ones, 0.5)  # of each sum of the ones: -ones, -ones + 2, ..., ones
+    chances = np.insert(chances, np.arange(1, ones + 1), 0.0)
+    for size in sizes[sizes > 1]:
+        wider = np.zeros(len(chances) + 2 * int(size))
+        wider[: len(chances)] += chances / 2
+        wider[-len(chances) :] += chances / 2
+        chances = wider
+    reach = np.abs(np.arange(len(chances)) - len(chances) // 2)
+    return min(1.0, float(chances[reach >= abs(int(sums.sum()))].sum()))
 
 
 def _draw(

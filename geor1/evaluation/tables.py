@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from geor1.evaluation.geolocation import score_geolocation
 from geor1.evaluation.imageo import imageo_official, imageo_strict
 from geor1.evaluation.importers import read_geoguess, read_imageo
 from geor1.evaluation.ladder import ALIKE, NEAREST, ladder_columns
-from geor1.evaluation.pairing import PairingScore, item_accuracies, score_pairing
+from geor1.evaluation.pairing import PairingScore, item_accuracies, score_pairing, tile_sets
 from geor1.evaluation.statistics import Interval, holm, mcnemar_exact, paired_bootstrap_difference
 from geor1.records import Prediction, Question
 
@@ -33,15 +33,22 @@ BIAS_SLICES = ("continent", "subregion", "climate", "hemisphere", "near_city")
 
 
 def pairing_scores(
-    predictions: Sequence[Prediction], label: str, items: Collection[str], config: EvaluationConfig
+    predictions: Sequence[Prediction], label: str, items: Mapping[str, Hashable], config: EvaluationConfig
 ) -> dict[str, PairingScore]:
-    """Score one model on one set of questions, by condition; conditions without predictions are absent."""
+    """Score one model on one set of questions, by condition; conditions without predictions are absent.
+
+    Args:
+        predictions: Of any models and questions.
+        label: The model.
+        items: Ids of the questions, and for each what it shares with those that it is resampled with.
+        config: For the bootstrap.
+    """
     groups: dict[str, list[Prediction]] = {}
     for p in predictions:
         if p.model == label and p.task == "pairing" and p.item_id in items:
             groups.setdefault(p.condition, []).append(p)
-    resamples, seed = config.bootstrap_resamples, config.seed
-    return {name: score_pairing(group, resamples=resamples, seed=seed) for name, group in groups.items()}
+    draws: dict[str, Any] = {"resamples": config.bootstrap_resamples, "seed": config.seed}
+    return {name: score_pairing(group, groups=items, **draws) for name, group in groups.items()}
 
 
 def pairing_row(scores: Mapping[str, PairingScore], labels_seen: int | None) -> Row:
@@ -76,6 +83,7 @@ def pairing_details(scores: Mapping[str, PairingScore]) -> list[Row]:
                 "label": score.model,
                 "condition": condition,
                 "n": score.n_items,
+                "n_independent": score.n_independent,
                 "rotations": score.rotations,
                 "options": score.n_options,
                 "chance": score.chance,
@@ -95,12 +103,18 @@ def pairing_details(scores: Mapping[str, PairingScore]) -> list[Row]:
 
 
 def paired_rows(
-    predictions: Sequence[Prediction], labels: Sequence[str], items: Collection[str], config: EvaluationConfig
+    predictions: Sequence[Prediction], labels: Sequence[str], items: Mapping[str, Hashable], config: EvaluationConfig
 ) -> list[Row]:
     """Compare the steps of the method on identical questions.
 
     The difference is of the accuracies over rotations, with a bootstrap over questions; McNemar's test takes rotation 0
     alone, since rotations of one question are not independent. Holm's adjustment is over the rows of this table.
+
+    Args:
+        predictions: Of any models and questions.
+        labels: The models.
+        items: As in :func:`pairing_scores`.
+        config: For the bootstrap.
 
     Raises:
         ValueError: Two models were not asked the same questions.
@@ -109,7 +123,7 @@ def paired_rows(
     rows: list[Row] = []
     for first, second in COMPARISONS:
         if first in asked and second in asked:
-            rows.append(_paired_row(first, second, asked[first], asked[second], config))
+            rows.append(_paired_row(first, second, asked[first], asked[second], items, config))
     for row, adjusted in zip(rows, holm([row["p_value"] for row in rows]), strict=True):
         row["p_holm"] = adjusted
     return rows
@@ -173,17 +187,17 @@ def bias_rows(
     For each slice the gap stands beside what noise would show.
 
     One row a group, with ``label`` the model, ``slice`` and ``group``; a slice's gap stands in the row of its group
-    ``all``. Cities are resampled as wholes.
+    ``all``. Cities are resampled as wholes; where the city is unknown, questions on the same tiles.
     """
     rows: list[Row] = []
-    columns = ladder_columns(questions)
+    columns, sets = ladder_columns(questions), tile_sets(questions)
     for label in labels:
         asked = _of(predictions, label, columns)
         report = bias_report(
             asked,
             columns=columns,
             names=(*BIAS_SLICES, NEAREST, ALIKE),
-            clusters=[p.true_city or p.item_id for p in asked],
+            clusters=[p.true_city or sets[p.item_id] for p in asked],
             resamples=config.bootstrap_resamples,
             seed=config.seed,
         )
@@ -235,20 +249,28 @@ def to_json_values(value: Any) -> Any:
 
 
 def _paired_row(
-    first: str, second: str, before: list[Prediction], after: list[Prediction], config: EvaluationConfig
+    first: str,
+    second: str,
+    before: list[Prediction],
+    after: list[Prediction],
+    groups: Mapping[str, Hashable],
+    config: EvaluationConfig,
 ) -> Row:
     first_accuracy, second_accuracy = item_accuracies(before), item_accuracies(after)
     if first_accuracy.keys() != second_accuracy.keys():
         raise ValueError(f"{first} and {second} were asked different questions; paired figures need the same")
     items = sorted(first_accuracy)
+    clusters = [groups[item] for item in items]
     difference = paired_bootstrap_difference(
         [first_accuracy[item] for item in items],
         [second_accuracy[item] for item in items],
+        clusters=clusters,
         resamples=config.bootstrap_resamples,
         seed=config.seed,
     )
     single = [{p.item_id: p.correct for p in group if p.rotation == 0} for group in (before, after)]
-    test = mcnemar_exact([single[0][item] for item in items], [single[1][item] for item in items])
+    right = ([one[item] for item in items] for one in single)
+    test = mcnemar_exact(*right, clusters=clusters)
     row = {"label": f"{first} → {second}", "first": first, "second": second, "n": len(items)}
     return to_json_values({**row, **_interval("difference", difference, plain=True), **dataclasses.asdict(test)})
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
 from geor1.evaluation.statistics import Interval, bootstrap_interval
@@ -46,12 +46,19 @@ def vote_credit(choices: Sequence[str | None], answer: str) -> float:
     return 1.0 / len(tied) if answer in tied else 0.0
 
 
-def voting_row(predictions: Sequence[Prediction], *, resamples: int = 2000, seed: int = 0) -> dict[str, Any]:
+def voting_row(
+    predictions: Sequence[Prediction],
+    *,
+    groups: Mapping[str, Hashable] | None = None,
+    resamples: int = 2000,
+    seed: int = 0,
+) -> dict[str, Any]:
     """One model's pairing answers over all samples of each question and rotation.
 
     Args:
         predictions: Of one model under one condition, all samples.
-        resamples: Bootstrap draws, over questions.
+        groups: As in :func:`geor1.evaluation.pairing.score_pairing`.
+        resamples: Bootstrap draws, over groups.
         seed: Of the bootstrap.
 
     Returns:
@@ -61,20 +68,21 @@ def voting_row(predictions: Sequence[Prediction], *, resamples: int = 2000, seed
     Raises:
         ValueError: Nothing to score, several models, or questions with different numbers of samples.
     """
-    groups: dict[tuple[str, int], list[Prediction]] = defaultdict(list)
+    asked: dict[tuple[str, int], list[Prediction]] = defaultdict(list)
     for prediction in predictions:
-        groups[prediction.item_id, prediction.rotation].append(prediction)
-    sizes, labels = {len(group) for group in groups.values()}, {p.model for p in predictions}
+        asked[prediction.item_id, prediction.rotation].append(prediction)
+    sizes, labels = {len(samples) for samples in asked.values()}, {p.model for p in predictions}
     if len(sizes) != 1 or len(labels) != 1:
         raise ValueError(f"voting: expected one model and one number of samples, got {sorted(labels)}, {sorted(sizes)}")
     (samples,), (label,) = sizes, labels
-    items = [item for item, _ in groups]
+    items = [item for item, _ in asked]
+    clusters = items if groups is None else [groups[item] for item in items]
     row: dict[str, Any] = {"label": label, "n": len(set(items)), "samples": samples}
-    values = {"majority": [vote_credit([p.choice for p in g], g[0].answer or "") for g in groups.values()]}
-    right = [sum(p.correct for p in group) for group in groups.values()]
+    values = {"majority": [vote_credit([p.choice for p in one], one[0].answer or "") for one in asked.values()]}
+    right = [sum(p.correct for p in one) for one in asked.values()]
     for k in (2**power for power in range(samples.bit_length())):
         values[f"pass_at_{k}"] = [pass_at_k(samples, correct, k) for correct in right]
-    for name, of_groups in values.items():
-        interval: Interval = bootstrap_interval(of_groups, clusters=items, resamples=resamples, seed=seed)
+    for name, of_asked in values.items():
+        interval: Interval = bootstrap_interval(of_asked, clusters=clusters, resamples=resamples, seed=seed)
         row |= {name: interval.estimate, f"{name}_low": interval.low, f"{name}_high": interval.high}
     return row

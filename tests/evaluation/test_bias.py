@@ -7,9 +7,9 @@ import math
 import numpy as np
 import pytest
 
-from geor1.evaluation.bias import bias_report, group_gap, proportion_interval, slice_rows
+from geor1.evaluation.bias import bias_report, group_gap, slice_rows
 from geor1.evaluation.slices import UNKNOWN, place_cells, read_columns, slice_labels, true_places
-from geor1.evaluation.statistics import wilson_interval
+from geor1.evaluation.statistics import proportion_interval, wilson_interval
 from geor1.records import Prediction, RecordError
 
 PARIS, KINSHASA, SEA = (48.85, 2.35), (-4.32, 15.31), (0.0, -30.0)

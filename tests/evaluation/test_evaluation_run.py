@@ -156,10 +156,22 @@ def test_real_pairs_get_their_own_rows(data: Path, models: dict[str, Path], tmp_
         evaluate(data, models)
 
 
+def test_questions_on_the_same_tiles_are_resampled_together(data: Path, models: dict[str, Path]) -> None:
+    asked = write_questions(data, count=3)
+    twins = [dataclasses.replace(one, question_id=f"{one.question_id}b") for one in asked]
+    write_jsonl(data / "questions_test.jsonl", [*asked, *twins])
+    scores, _ = evaluate(data, models)
+    normal = next(row for row in scores["pairing"] if (row["label"], row["condition"]) == ("grpo", "normal"))
+    assert (normal["n"], normal["n_independent"]) == (6, 3)
+    # Rotation 0: "A" is right on one question in three, so two sets are won, four items: p = 2 / 2^2.
+    step = next(row for row in scores["paired"] if row["label"] == "sft → grpo")
+    assert (step["first_only"], step["second_only"], step["p_value"]) == (0, 4, pytest.approx(0.5))
+
+
 def test_models_asked_differently_are_not_compared(data: Path, models: dict[str, Path]) -> None:
     evaluate(data, models)
     predictions = read_jsonl(data.parent / "run" / "predictions.jsonl", Prediction)
-    items = {p.item_id for p in predictions}
+    items = {p.item_id: p.item_id for p in predictions}
     fewer = [p for p in predictions if not (p.model == "sft" and p.item_id == "q1")]
     with pytest.raises(ValueError, match="different questions"):
         paired_rows(fewer, ["base", "sft"], items, CONFIG)

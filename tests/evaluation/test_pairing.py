@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from geor1.evaluation.pairing import item_accuracies, rotate, rotations, score_pairing
+from geor1.evaluation.pairing import item_accuracies, rotate, rotations, score_pairing, tile_sets
+from geor1.evaluation.statistics import wilson_interval
 from geor1.records import Candidate, Prediction, Question
 
 
@@ -105,6 +108,29 @@ def test_score_by_hand() -> None:
     assert score.completion_tokens == 20.0
     assert score.unfinished == 0.25
     assert item_accuracies(table) == {"q0": 1.0, "q1": 0.0}
+
+
+def test_questions_on_the_same_tiles_count_as_one_where_one_knows_all_of_them() -> None:
+    # Forty sets of five; the model knows a set or does not: forty observations, not two hundred.
+    asked = [(f"s{i}q{k}", f"s{i}", i % 2 == 0) for i in range(40) for k in range(5)]
+    table = [predict(item, 0, "A", "A" if right else "B") for item, _, right in asked]
+    alone = score_pairing(table)
+    grouped = score_pairing(table, groups={item: one for item, one, _ in asked})
+    assert (alone.n_independent, grouped.n_items, grouped.n_independent) == (200, 200, 40)
+    forty = wilson_interval(20, 40)
+    for interval in (grouped.accuracy, grouped.accuracy_single, grouped.circular):
+        assert interval is not None
+        assert interval.estimate == 0.5
+        assert interval.high - interval.low == pytest.approx(forty.high - forty.low, abs=0.03)
+    assert alone.accuracy.high - alone.accuracy.low < 0.5 * (grouped.accuracy.high - grouped.accuracy.low)
+    with pytest.raises(KeyError):
+        score_pairing(table, groups={})
+
+
+def test_tile_sets_know_nothing_of_order_and_answer() -> None:
+    asked = make_question(5, "B", "q0")
+    sets = tile_sets([asked, dataclasses.replace(rotate(asked, 2), question_id="q1"), make_question(4, "A", "q2")])
+    assert sets["q0"] == sets["q1"] != sets["q2"]
 
 
 def test_nonsense_only_scores_zero_with_its_reasons() -> None:

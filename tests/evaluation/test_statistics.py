@@ -80,6 +80,18 @@ def test_mcnemar_by_hand() -> None:
         mcnemar_exact([True], [])
 
 
+def test_mcnemar_of_clusters_flips_them_whole() -> None:
+    # Three sets, won by 2, won by 1, lost by 1: of eight sign patterns of {2, 1, 1}, six reach |sum| >= 2.
+    first, second = [False, False, False, True, True], [True, True, True, False, True]
+    result = mcnemar_exact(first, second, clusters=["a", "a", "b", "c", "c"])
+    assert (result.first_only, result.second_only, result.p_value) == (1, 3, pytest.approx(6 / 8))
+    # Twelve items of three sets, all won: three observations, so 2 / 2^3 and not 2 / 2^12.
+    won = mcnemar_exact([False] * 12, [True] * 12, clusters=[*"aaaabbbbcccc"])
+    assert won.p_value == pytest.approx(2 / 2**3)
+    alone = mcnemar_exact(*_discordant(23, 26, 259), clusters=range(259))
+    assert alone.p_value == pytest.approx(mcnemar_exact(*_discordant(23, 26, 259)).p_value)
+
+
 def test_holm_by_hand() -> None:
     # Sorted .005, .011, .02, .3: times 4, 3, 2, 1 -> .02, .033, .04, .3.
     assert holm([0.02, 0.005, 0.3, 0.011]) == pytest.approx([0.04, 0.02, 0.3, 0.033])
