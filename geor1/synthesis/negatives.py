@@ -104,13 +104,8 @@ class Neighbourhoods:
         return self._distinct(self._near(number).others)
 
     def enough(self, number: int, count: int) -> bool:
-        """Whether so many tiles may stand beside that of a pair; looks at a few first, at all only if it must."""
-        group = self._groups[self._group_of[number]]
-        if group.tree is not None:
-            _, few = group.tree.query(self._vectors[number], k=min(NEAREST, len(group.numbers)))
-        else:
-            few = np.arange(min(NEAREST, group.pool.size(self._same[number])))
-        return self._distinct(self._near(number, np.atleast_1d(few)).others) >= count or self.count(number) >= count
+        """Whether :meth:`choose` finds so many; looks at a few first, at all only if it must."""
+        return len(self._spread(number, count)) == count
 
     def eligible(self, number: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """All that qualify as negatives of a pair.
@@ -139,8 +134,8 @@ class Neighbourhoods:
             rng: Decides the draws and their order.
 
         Yields:
-            For each ``count`` ``(number, distance in metres or None)`` of distinct tiles, in random order, never the
-            pair itself.
+            For each ``count`` ``(number, distance in metres or None)`` in random order, of tiles that keep
+            ``min_separation_m`` from each other too; never the pair itself.
 
         Raises:
             NegativesError: Fewer than ``count`` places qualify.
@@ -153,15 +148,15 @@ class Neighbourhoods:
         self, found: _Near, likeness: np.ndarray | None, count: int, rng: np.random.Generator
     ) -> list[tuple[int, float | None]]:
         number, near, _ = found
-        if len(near) < count:
-            raise NegativesError(self._too_few(number, len(near), count))
         order = self._order(found, likeness, rng)
         banded = self.rule.bands and self._latitude[number] == self._latitude[number]
-        picked = self._by_band(number, near, order, count, rng) if banded else self._first(near, order, count)
-        if len(picked) < count:
-            raise NegativesError(self._too_few(number, len(picked), count))
+        chosen = self._by_band(number, near[order], count, rng) if banded else self._apart(near[order], count)
         again = likeness is not None or banded
-        return self.beside(number, near[rng.permutation(picked) if again else picked])
+        if len(chosen) < count:  # the first of them stood in the way of others
+            chosen, again = self._spread(number, count), True
+        if len(chosen) < count:
+            raise NegativesError(self._too_few(number, len(chosen), count))
+        return self.beside(number, np.array(rng.permutation(chosen) if again else chosen, dtype=np.int64))
 
     def ranked(self, number: int, rng: np.random.Generator) -> np.ndarray:
         """All that qualify as negatives of a pair, in the order in which the rule's difficulty takes them.
@@ -245,6 +240,34 @@ class Neighbourhoods:
         some = self._near(number, places)
         return some if self._distinct(some.others) >= count else self._near(number)
 
+    def _spread(self, number: int, count: int) -> list[int]:
+        """Up to ``count`` that qualify and keep apart, without a draw: of the nearest, else of all by latitude."""
+        group = self._groups[self._group_of[number]]
+        if group.tree is not None:
+            _, few = group.tree.query(self._vectors[number], k=min(NEAREST, len(group.numbers)))
+        else:
+            few = np.arange(min(NEAREST, group.pool.size(self._same[number])))
+        found = self._apart(self._near(number, np.atleast_1d(few)).others, count)
+        return found if len(found) == count else self._apart(self._near(number).others, count)
+
+    def _apart(self, numbers: np.ndarray, count: int, beside: Sequence[int] = ()) -> list[int]:
+        """The first of some pairs, ``count`` with those they stand beside, whose tiles do not show the same ground.
+
+        An answer's tile overlaps none of its set; wrong ones that overlapped each other would say that they are wrong.
+        """
+        kept = list(beside)
+        tiles = {int(self._tiles[number]) for number in kept}
+        least = _chord(max(self.rule.min_separation_m - _ROUNDING_M, 0.0)) ** 2
+        for number in numbers.tolist():
+            if len(kept) == count:
+                break
+            here = self._vectors[number]
+            if self._tiles[number] in tiles or any(((self._vectors[one] - here) ** 2).sum() < least for one in kept):
+                continue
+            kept.append(number)
+            tiles.add(int(self._tiles[number]))
+        return kept
+
     def _distinct(self, numbers: np.ndarray) -> int:
         """Of how many tiles these pairs are."""
         return len(np.unique(self._tiles[numbers])) if self._shared_tiles else len(numbers)
@@ -307,25 +330,13 @@ class Neighbourhoods:
             return [found.shared for found in together]
         return cosines(self._embeddings, [found.number for found in together], [found.others for found in together])
 
-    def _first(self, near: np.ndarray, order: np.ndarray, count: int) -> np.ndarray:
-        """The first ``count`` of an order, of tiles that are shared only one each."""
-        if not self._shared_tiles:
-            return order[:count]
-        _, first = np.unique(self._tiles[near[order]], return_index=True)
-        return order[np.sort(first)[:count]]
-
-    def _by_band(
-        self, number: int, near: np.ndarray, order: np.ndarray, count: int, rng: np.random.Generator
-    ) -> np.ndarray:
-        """Of an order, so many of each band as its share says, rounded at random; the rest where there is some."""
-        order = self._first(near, order, len(order))
+    def _by_band(self, number: int, near: np.ndarray, count: int, rng: np.random.Generator) -> list[int]:
+        """The first of each band, so many as its share says, rounded at random; the rest where there is some."""
         wanted = _rounded([band.share * count for band in self.rule.bands], rng)
-        distances = self._distances_m(number, near[order])
-        picked = np.zeros(len(order), dtype=bool)
-        for ring, some in zip(self._rings(distances), wanted, strict=True):
-            picked[np.flatnonzero(ring & ~picked)[:some]] = True
-        picked[np.flatnonzero(~picked)[: count - int(picked.sum())]] = True  # all lie in some ring, see _near
-        return order[picked]
+        chosen: list[int] = []
+        for ring, some in zip(self._rings(self._distances_m(number, near)), wanted, strict=True):
+            chosen = self._apart(near[ring], len(chosen) + some, chosen)
+        return self._apart(near, count, chosen)  # all lie in some ring, see _near
 
     def _rings(self, distances: np.ndarray) -> list[np.ndarray]:
         """Which places lie in each band, limits included."""
@@ -347,8 +358,8 @@ class Neighbourhoods:
         reach = " or ".join(f"{from_m:g} to {to_m:g} m" for from_m, to_m in rings)
         wider = "widen bands" if rule.bands else "raise max_radius_m"
         return (
-            f"{where}: needs {count} negatives, found {found} other places {reach} away; {wider}, lower candidates, "
-            "or give denser pairs"
+            f"{where}: needs {count} negatives, found {found} other places, {rule.min_separation_m:g} m from each "
+            f"other, {reach} away; {wider}, lower candidates, or give denser pairs"
         )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import dataclasses
+import itertools
 
 import numpy as np
 import pytest
@@ -109,9 +110,35 @@ def test_every_draw_keeps_the_rule(offsets: list[tuple[float, float]], seed: int
         eligible = len(hood.eligible(number)[0])
         near = [np.hypot(a - offsets[number][0], b - offsets[number][1]) for a, b in offsets]
         assert sum(301 < d < 1499 for d in near) <= eligible <= sum(299 < d < 1501 for d in near)
-        chosen = draw(hood, number, min(3, eligible), seed)
-        assert len({other for other, _ in chosen} - {number}) == len(chosen)
+        most = max(count for count in range(4) if hood.enough(number, count))
+        assert min(1, eligible) <= most <= eligible
+        chosen = draw(hood, number, most, seed)
+        assert len({other for other, _ in chosen} - {number}) == len(chosen) == most
+        for (one, _), (other, _) in itertools.combinations(chosen, 2):
+            assert np.hypot(*np.subtract(offsets[one], offsets[other])) >= 299.5
         assert all(299.9 <= distance <= 1500.1 for _, distance in chosen if distance is not None)
+
+
+def test_wrong_tiles_do_not_overlap_each_other() -> None:
+    # Nine places 1 km and more away, seven of them one crossroads: the seven are one negative.
+    crossroads = [place(k, north_m=1000.0 + 5.0 * k, words=f"{k} {k} {k} {k}") for k in range(1, 8)]
+    alone = [place(8, north_m=2000.0, words="8 8 8 8"), place(9, north_m=-1500.0, words="9 9 9 9")]
+    hood = Neighbourhoods([place(0, north_m=0.0, words="0 0 0 0"), *crossroads, *alone], WIDE)
+    seen = collections.Counter(other for seed in range(300) for other, _ in draw(hood, 0, 3, seed))
+    assert seen[8] == seen[9] == sum(seen[k] for k in range(1, 8)) == 300
+    assert min(seen[k] for k in range(1, 8)) > 20  # 43 expected, standard deviation 6
+    assert hood.count(0) == 9 and hood.enough(0, 3) and not hood.enough(0, 4)
+    with pytest.raises(NegativesError, match=r"needs 4 negatives, found 3 .*120 m from each other"):
+        draw(hood, 0, 4)
+
+
+def test_where_the_first_drawn_stands_in_the_way_another_set_is_found() -> None:
+    # The middle one of three overlaps both others: whoever draws it first finds no second.
+    pairs = [place(k, north_m=north, words=f"{k} {k} {k} {k}") for k, north in enumerate((0.0, 900.0, 1000.0, 1100.0))]
+    hood = Neighbourhoods(pairs, WIDE)
+    drawn = [draw(hood, 0, 2, seed) for seed in range(60)]
+    assert {frozenset(number for number, _ in one) for one in drawn} == {frozenset({1, 3})}
+    assert {one[0][0] for one in drawn} == {1, 3}
 
 
 def test_draw_is_even_and_seeded() -> None:
