@@ -7,10 +7,9 @@ the server serves the model.
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 
-from geor1.asking.backends import BackendError
+from geor1.asking.command import plain_errors
 from geor1.asking.selection import asking_of, choose_backend
 from geor1.benchmarks.ask import run_benchmark
 from geor1.benchmarks.items import BenchmarkError
@@ -35,17 +34,14 @@ def main() -> None:
     overrides = backend_overrides(given)
     if given.max_new_tokens is not None:
         overrides["max_new_tokens"] = given.max_new_tokens
-    config = configure(EvaluationConfig, "04_evaluation", given.profile, **overrides)
-    if config.samples > 1:
-        parser.error("--samples: benchmarks are asked once")
-    models = {}
-    for label, checkpoint in (labelled(parser, text) for text in given.models):
-        models[label] = (choose_backend(config, checkpoint), asking_of(config, label, checkpoint))
-    options = {"first": given.first, "resamples": config.bootstrap_resamples, "seed": config.seed}
-    try:
+    named = [labelled(parser, text) for text in given.models]
+    with plain_errors(given.out, BenchmarkError):
+        config = configure(EvaluationConfig, "04_evaluation", given.profile, **overrides)
+        if config.samples > 1:
+            parser.error("--samples: benchmarks are asked once")
+        models = {label: (choose_backend(config, path), asking_of(config, label, path)) for label, path in named}
+        options = {"first": given.first, "resamples": config.bootstrap_resamples, "seed": config.seed}
         print(run_benchmark(benchmark(given.name), given.folder, models, given.out, **options))
-    except (BackendError, BenchmarkError) as error:
-        sys.exit(f"{type(error).__name__}: {error}")
 
 
 if __name__ == "__main__":

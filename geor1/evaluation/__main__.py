@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 from typing import Any
 
-from geor1.asking.backends import BackendError, UnansweredError
+from geor1.asking.command import plain_errors
 from geor1.asking.config import BACKENDS
 from geor1.evaluation.config import EvaluationConfig
 from geor1.evaluation.run import SCORES, run_evaluation
@@ -40,11 +39,9 @@ def main() -> None:
     add_backend_options(parser)
     given = parser.parse_args()
     models = dict(labelled(parser, text) for text in given.models)
-    config = configure(EvaluationConfig, "04_evaluation", given.profile, **backend_overrides(given))
-    try:
+    with plain_errors(given.run_dir):
+        config = configure(EvaluationConfig, "04_evaluation", given.profile, **backend_overrides(given))
         run_dir = run_evaluation(config, given.data, models, given.run_dir, given.pairs_dir, given.real_data)
-    except (BackendError, UnansweredError) as error:
-        sys.exit(f"{type(error).__name__}: {error}")
     print(run_dir / SCORES)
 
 

@@ -8,15 +8,13 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import logging
-import sys
 import typing
 from pathlib import Path
 from typing import Any
 
-from geor1.asking.backends import BackendError, UnansweredError
-from geor1.asking.images import ImageFileError
-from geor1.records import Question, RecordError, read_jsonl
-from geor1.runs import ConfigError, DiskFullError, MissingUpstreamError, RunLockedError, configure
+from geor1.asking.command import plain_errors
+from geor1.records import Question, read_jsonl
+from geor1.runs import ConfigError, MissingUpstreamError, configure
 from geor1.runs.show import attribute_texts
 from geor1.synthesis.config import SynthesisConfig
 from geor1.synthesis.teacher.config import TeacherConfig
@@ -24,10 +22,6 @@ from geor1.synthesis.teacher.jobs import Shard
 from geor1.synthesis.teacher.run import TABLE, run_teacher
 
 QUESTIONS = "questions_train.jsonl"
-_EXPECTED = (
-    BackendError, UnansweredError, ConfigError, RecordError, MissingUpstreamError, RunLockedError, DiskFullError,
-    ImageFileError, FileNotFoundError,
-)  # fmt: skip
 
 
 def main() -> None:
@@ -35,13 +29,9 @@ def main() -> None:
     given = _parser().parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     out = given.out or given.run_folder / "teacher"
-    try:
+    with plain_errors(out):
         config = _config(given)
         run_teacher(config, _questions(given.run_folder), given.run_folder, out, shard=given.shard, merge=given.merge)
-    except _EXPECTED as error:
-        sys.exit(f"{type(error).__name__}: {error}")
-    except KeyboardInterrupt:
-        sys.exit("interrupted: what is done is kept, the same command goes on from there")
     print(out if given.shard.count > 1 else (out / TABLE).read_text(encoding="utf-8"))
 
 
