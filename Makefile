@@ -10,6 +10,7 @@ PROFILE ?= miniature
 SEED ?=
 SEEDS ?= 0 1 2
 TESTS ?= tests geor1
+WORKERS ?= 2
 
 # Two busy processes spin 10 to 30 times slower otherwise (OpenMP of the torch build for CPUs).
 export OMP_WAIT_POLICY := passive
@@ -18,6 +19,8 @@ export TOKENIZERS_PARALLELISM := false
 # notebooks the launcher decides.
 test: export MALLOC_TRIM_THRESHOLD_ := 4294967296
 test: export MALLOC_MMAP_MAX_ := 0
+# Two workers with a thread each; what starts processes of its own asks for their threads itself.
+test: export OMP_NUM_THREADS := 1
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | awk -F'\t' '{printf "  make %-11s %s\n", $$1, $$2}'
@@ -25,8 +28,8 @@ help:  ## this list
 demo: $(VENV)/.installed  ## all five notebooks on the miniature profile (11 minutes on two cores), then the scores
 	$(PY) -m geor1 demo --profile $(PROFILE) $(if $(SEED),--seed $(SEED))
 
-test: $(VENV)/.installed-dev  ## the tests (TESTS=tests/test_runs.py for some of them)
-	$(PY) -m pytest $(TESTS)
+test: $(VENV)/.installed-dev  ## the tests (TESTS=tests/test_runs.py for some of them, WORKERS=0 in one process)
+	$(PY) -m pytest -n $(WORKERS) --dist loadfile $(TESTS)
 
 lab: $(VENV)/.installed-lab  ## JupyterLab on the notebooks
 	$(PY) -m jupyterlab --ServerApp.root_dir=. --LabApp.default_url=/lab/tree/notebooks

@@ -109,14 +109,14 @@ def test_a_question_that_cannot_be_made_leaves_no_file(tmp_path: Path) -> None:
 
 
 def test_memory_does_not_grow_with_the_questions(tmp_path: Path) -> None:
-    """3,200 questions take 3 MB as a list; written as they are made, a fraction, which twice as many hardly change."""
+    """3,200 questions take 3 MB as a list; written as they are made, a fraction, which half as many hardly change."""
 
     def write(turns: int) -> int:
         """Questions written."""
         plan = plan_questions(HOOD, split="train", questions_per_pair=turns)
         return len(write_questions(tmp_path / "q.jsonl", plan))
 
-    assert write(400) == 3200
-    some, twice = (peak_bytes(lambda turns=turns: write(turns)) for turns in (400, 800))
-    listed = peak_bytes(lambda: build_questions(HOOD, split="train", questions_per_pair=400))
-    assert some < listed / 4 and twice - some < listed / 10
+    assert write(100) == 800
+    half, whole = (peak_bytes(lambda turns=turns: write(turns)) for turns in (200, 400))
+    listed_half = peak_bytes(lambda: build_questions(HOOD, split="train", questions_per_pair=200))
+    assert whole < listed_half / 2 and whole - half < listed_half / 10
