@@ -58,11 +58,12 @@ class Run:
     completion_tokens: int
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
 class Layout:
     """A packed row.
 
-    Attributes:
+    No dataclass: FSDP2 casts what a layer is given, to that end makes every dataclass anew, and with it the block mask.
+
+    Args:
         group: G.
         runs: In order.
         kernel: One of ``KERNELS``.
@@ -70,11 +71,11 @@ class Layout:
         row_of: [L] its completion's row, -1 for prompt tokens (both for ``flex``).
     """
 
-    group: int
-    runs: tuple[Run, ...]
-    kernel: str
-    prompt_of: torch.Tensor
-    row_of: torch.Tensor
+    def __init__(
+        self, *, group: int, runs: tuple[Run, ...], kernel: str, prompt_of: torch.Tensor, row_of: torch.Tensor
+    ) -> None:
+        self.group, self.runs, self.kernel = group, runs, kernel
+        self.prompt_of, self.row_of = prompt_of, row_of
 
     def sees(self, query: torch.Tensor, key: torch.Tensor) -> torch.Tensor:
         """Whether a token of the row sees another: an earlier one of its prompt or of its own completion.

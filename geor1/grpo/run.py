@@ -147,9 +147,12 @@ def build_trainer(
     from transformers import PrinterCallback
 
     from geor1.grpo.trainer import GeoGRPOTrainer
+    from geor1.models.sharding import prepare_fsdp2
     from geor1.models.training import RunFolderCallback, lora_settings, refuse_spread_adapters
 
     rewards, weights = stage_rewards(config, model, processor)
+    arguments = trl_settings(config, run_dir, weights)
+    prepare_fsdp2(arguments)
     trainer = GeoGRPOTrainer(
         encoder=encoder,
         run_dir=run_dir,
@@ -165,7 +168,7 @@ def build_trainer(
         logits_chunk_tokens=config.logits_chunk_tokens,
         model=model,
         reward_funcs=rewards,
-        args=trl_settings(config, run_dir, weights),
+        args=arguments,
         train_dataset=dataset,
         processing_class=processor,
         callbacks=[RunFolderCallback(run_dir, "03 GRPO", config.steps)],

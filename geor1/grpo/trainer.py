@@ -254,6 +254,11 @@ class GeoGRPOTrainer(ResumingMixin, SamplingTrainer):
         known = self._sampled_scores(mask)
         score = functools.partial(self._score_parts, self.core(model), tokens, mask, parts, compute_entropy, *known)
         log_probs, entropies = self._through_wrapper(model, score)
+        if log_probs.dtype != torch.float32:
+            raise TypeError(
+                f"log probabilities came out of the sharded model as {log_probs.dtype}, expected torch.float32: the "
+                "ratios of a step are finer; an accelerate file of your own must not set FSDP's output_dtype"
+            )
         return log_probs, entropies if compute_entropy else None, None
 
     def _through_wrapper(self, model: Any, call: Callable[[], Any]) -> Any:

@@ -96,6 +96,7 @@ def build_trainer(
     from transformers import PrinterCallback
     from trl import SFTTrainer
 
+    from geor1.models.sharding import prepare_fsdp2
     from geor1.models.training import ResumingMixin, RunFolderCallback, lora_settings, refuse_spread_adapters
 
     class ResumingSFTTrainer(ResumingMixin, SFTTrainer):
@@ -103,6 +104,7 @@ def build_trainer(
 
     score_labels_only_on_cpu()
     arguments = trl_settings(config, run_dir, steps)
+    prepare_fsdp2(arguments)
     trainer = ResumingSFTTrainer(
         model=model,
         args=arguments,

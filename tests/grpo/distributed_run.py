@@ -1,8 +1,8 @@
 """Trains three steps on scripted completions as one of several processes, for the test that starts them.
 
 Usage: python -m torch.distributed.run … distributed_run.py WORLD RUN_DIR CHANGES_JSON HOW, the
-last of which is ``ddp`` or ``fsdp2``. The first process writes ``log.json`` and whether weights are spread over
-processes, every one of them sums over its weights.
+last of which is ``ddp``, ``fsdp2`` or ``fsdp2_bfloat16``. The first process writes ``log.json`` and whether weights
+are spread over processes, every one of them sums over its weights.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1] / "mod
 import torch
 import torch.distributed.tensor
 import trl.trainer.grpo_trainer
+from sharded_on_cpu import shard_on_cpu
 from test_trainer import ScriptedTrainer, distinct_prompts, thirds
 
 from geor1.grpo.config import GrpoConfig
@@ -26,25 +27,8 @@ from geor1.grpo.run import freeze, trl_settings
 from geor1.models.decoding import decode
 from geor1.models.encoding import PromptEncoder
 from geor1.models.loading import load_model, load_processor
+from geor1.models.sharding import bfloat16_policy, prepare_fsdp2
 from geor1.models.training import gathered_weights, lora_settings, spreads_weights
-
-
-def shard_on_cpu() -> None:
-    """Make accelerate use FSDP2, which it does on accelerators only; torch's own works on CPU as well."""
-    from accelerate import Accelerator, FullyShardedDataParallelPlugin
-    from accelerate.state import AcceleratorState, PartialState
-    from accelerate.utils import DistributedType
-
-    Accelerator(cpu=True)
-    for state in (PartialState, AcceleratorState):
-        state._shared_state["distributed_type"] = DistributedType.FSDP
-    AcceleratorState._shared_state["fsdp_plugin"] = FullyShardedDataParallelPlugin(
-        fsdp_version=2,
-        auto_wrap_policy="transformer_based_wrap",
-        transformer_cls_names_to_wrap=["Qwen2_5_VLDecoderLayer", "Qwen2_5_VLVisionBlock"],
-        state_dict_type="full_state_dict",
-        reshard_after_forward=True,
-    )
 
 
 def main(world: str, run_dir: str, changes: str, how: str) -> None:
@@ -57,8 +41,9 @@ def main(world: str, run_dir: str, changes: str, how: str) -> None:
     model = load_model(folder / "base")
     freeze(model, vision=config.freeze_vision, pattern=config.freeze)
     args = trl_settings(config, run, [1.0])
-    if how == "fsdp2":
-        shard_on_cpu()
+    prepare_fsdp2(args)
+    if how != "ddp":
+        shard_on_cpu(bfloat16_policy() if how == "fsdp2_bfloat16" else None)
     args.vllm_importance_sampling_correction = False  # the script does not say how likely its completions are
     # Sharded weights are only accepted with vLLM, of which the script takes the place.
     trl.trainer.grpo_trainer.VLLMGeneration = lambda **_: SimpleNamespace(generation_kwargs={})

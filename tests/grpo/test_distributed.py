@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from tiny_cases import small_checkpoint, write_questions
 
 from geor1.grpo.config import GrpoConfig
@@ -39,6 +40,15 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("grpo")
     write_questions(folder / "data", 12)
     small_checkpoint(folder / "base", seed=1, spread=2.0)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def untied(world: Path) -> Path:
+    """The same with a head that shares no weights with the embeddings, as the 7B model has."""
+    folder = world / "untied"
+    small_checkpoint(folder / "base", seed=1, spread=2.0, tied_embeddings=False)
+    (folder / "data").symlink_to(world / "data")
     return folder
 
 
@@ -82,6 +92,35 @@ def test_two_processes_take_the_steps_of_one(world: Path, tmp_path: Path, how: s
         assert weights[0][name] == pytest.approx(value, rel=1e-4, abs=1e-4), name
     if how == "ddp":  # with FSDP the first process alone gets them whole
         assert weights[0] == weights[1]
+
+
+def test_a_head_of_its_own_is_sharded_rightly(untied: Path, tmp_path: Path) -> None:
+    test_two_processes_take_the_steps_of_one(untied, tmp_path, "fsdp2", {"rollouts": "vllm_colocate"})
+
+
+def test_in_bfloat16_the_loss_sees_log_probabilities_in_float32(untied: Path, tmp_path: Path) -> None:
+    """Else the trainer would have stopped; and rounding is all that differs from whole weights in float32."""
+    changes = {"rollouts": "vllm_colocate", "steps": 2}
+    rounded, _ = train(untied, tmp_path / "rounded", 2, "fsdp2_bfloat16", changes)
+    exact, _ = train(untied, tmp_path / "exact", 1, "ddp", {**changes, "rollouts": "in_process"})
+    assert [row["entropy"] for row in rounded] == pytest.approx([row["entropy"] for row in exact], rel=0.02)
+    assert rounded[0]["entropy"] != exact[0]["entropy"]
+
+
+def test_sft_of_a_head_of_its_own_takes_the_same_steps_sharded(untied: Path, tmp_path: Path) -> None:
+    logs, weights = [], []
+    for how in ("ddp", "fsdp2"):
+        (tmp_path / how).mkdir()
+        done = launch(2, HERE.parent / "sft" / "sharded_run.py", str(untied), str(tmp_path / how), how)
+        assert done.returncode == 0, done.stderr[-3000:]
+        logs.append(json.loads((tmp_path / how / "log.json").read_text()))
+        weights.append(torch.load(tmp_path / how / "weights.pt"))
+    for left, right in zip(*logs, strict=True):
+        assert left["loss"] == pytest.approx(right["loss"], rel=1e-5)
+        assert left["grad_norm"] == pytest.approx(right["grad_norm"], rel=1e-5)
+    assert weights[0].keys() == weights[1].keys() and "lm_head.weight" in weights[0]
+    for name, value in weights[0].items():
+        torch.testing.assert_close(weights[1][name], value, rtol=1e-5, atol=1e-6, msg=name)
 
 
 def test_a_killed_run_of_two_processes_resumes(world: Path, tmp_path: Path) -> None:
