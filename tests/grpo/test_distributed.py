@@ -95,7 +95,9 @@ def test_two_processes_take_the_steps_of_one(world: Path, tmp_path: Path, how: s
 
 
 def test_a_head_of_its_own_is_sharded_rightly(untied: Path, tmp_path: Path) -> None:
-    test_two_processes_take_the_steps_of_one(untied, tmp_path, "fsdp2", {"rollouts": "vllm_colocate"})
+    """With everything that the profile of the 7B model and its ablations turn on."""
+    changes = {"rollouts": "vllm_colocate", "gradient_checkpointing": True, "logits_chunk_tokens": 3, "beta": 0.04}
+    test_two_processes_take_the_steps_of_one(untied, tmp_path, "fsdp2", changes)
 
 
 def test_in_bfloat16_the_loss_sees_log_probabilities_in_float32(untied: Path, tmp_path: Path) -> None:
