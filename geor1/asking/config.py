@@ -24,7 +24,8 @@ class AskingConfig:
         batch_size: Prompts generated together, ``in_process`` and ``vllm``.
         dtype: Number type of the weights, ``in_process`` and ``vllm``: ``float32``, ``bfloat16`` or ``float16``; a
             server chooses its own.
-        context_tokens: ``vllm``: longest prompt with its images and completion.
+        context_tokens: ``vllm``: longest prompt with its images and completion; a prompt that leaves less room than
+            ``max_new_tokens`` ends the run, since vLLM would cut long completions there and no others.
         images_per_prompt: ``vllm``: most images of one prompt.
         server_url: ``server``: base address with ``/v1``.
         revision: ``server``: which weights stand behind the model's name, in words of your own, where the server cannot
@@ -75,6 +76,12 @@ class AskingConfig:
             refuse("timeout_s", self.timeout_s, "seconds above 0")
         if not self.server_url.startswith(("http://", "https://")):
             refuse("server_url", self.server_url, "http://… or https://…, up to and with /v1")
+        if self.backend == "vllm" and self.max_new_tokens >= self.context_tokens:
+            refuse(
+                "context_tokens",
+                self.context_tokens,
+                f"room for a prompt beside max_new_tokens={self.max_new_tokens}; raise it or lower that",
+            )
         if self.revision and self.backend != "server":
             refuse("revision", self.revision, f"none with backend={self.backend!r}, whose weights are known by content")
 

@@ -106,7 +106,9 @@ class GrpoConfig:
         vllm_server_url: Address of the server, e.g. ``http://node7:8000``.
         vllm_gpu_memory: Share of a GPU's memory that vLLM takes beside training, above 0, at most 1.
         vllm_tensor_parallel: GPUs that one vLLM beside training runs on.
-        vllm_max_tokens: Longest prompt and completion that vLLM makes room for, in tokens; 0 takes the model's limit.
+        vllm_max_tokens: Longest prompt and completion that vLLM beside training makes room for, in tokens; 0 takes the
+            model's limit. A run whose prompts and ``max_completion_tokens`` need more is refused, as it is where a
+            server was started with less (its ``--max-model-len``).
         vllm_sleep: Let vLLM give its memory back while the model trains.
         vllm_correction: How completions are weighted where vLLM's probabilities are not the trainer's own (importance
             sampling), which takes one more scoring pass a step: ratios of a ``token`` or a whole ``sequence``, cut at

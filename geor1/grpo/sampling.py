@@ -12,13 +12,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from geor1.grpo.guard import SampleError, check_completions, check_prompt, name_of
+from geor1.grpo.guard import SampleError, SamplerLimit, check_completions, check_prompt, name_of
 from geor1.grpo.resample import Group, joined, replace_ties, split
 from geor1.grpo.rollout import Rollouts, roll_out
 from geor1.grpo.timed import TimedTrainer
 from geor1.models.decoding import barred_tokens
 from geor1.models.encoding import EncodedPrompt, PromptEncoder, read_image
 from geor1.models.feature_store import FeatureStore
+from geor1.models.training import from_first_process
 from geor1.models.vision import is_frozen, remember_features
 
 
@@ -87,6 +88,19 @@ class SamplingTrainer(TimedTrainer):
             if self.vllm_mode == "colocate" and self.vllm_tensor_parallel_size == 1:
                 wanted["n"], self._vllm_copies = self.num_generations, 1  # TRL itself would send G equal requests
             self.vllm_generation.generation_kwargs |= wanted
+
+    def sampler_limit(self) -> SamplerLimit | None:
+        """How long a prompt with its completion vLLM takes, as far as it is not the model's own limit."""
+        if not self.use_vllm:
+            return None
+        if self.vllm_mode == "colocate":
+            tokens, setting = self.args.vllm_max_model_length, "vllm_max_tokens"
+        else:  # which TRL tells nothing of our limit: its own counts
+            tokens = from_first_process(
+                lambda: self.vllm_generation.vllm_client.get_server_info()["model_config"]["max_model_len"]
+            )
+            setting = "the server's --max-model-len"
+        return SamplerLimit(tokens, setting) if tokens else None
 
     def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
         with self._clock.phase("data"):

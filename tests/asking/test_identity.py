@@ -93,3 +93,8 @@ def test_who_serves_is_asked_patiently(tmp_path: Path) -> None:
 def test_revision_is_for_servers(tmp_path: Path) -> None:
     with ScriptedServer() as server, pytest.raises(ConfigError, match=r"revision='x'.*backend='vllm'"):
         config(server, backend="vllm", revision="x")
+
+
+def test_a_context_that_the_completion_fills_is_refused() -> None:
+    with ScriptedServer() as server, pytest.raises(ConfigError, match=r"context_tokens=9: .*max_new_tokens=9"):
+        config(server, backend="vllm", context_tokens=9)

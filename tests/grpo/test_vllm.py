@@ -32,13 +32,17 @@ MODES = ("vllm_colocate", "vllm_server")
 class AnsweringWithTheModel:
     """What TRL's ``VLLMGeneration`` offers the trainer, from a copy of the model that has its weights on request."""
 
+    room = 4096  # tokens, of a server
+
     def __init__(self, *, model: Any, mode: str, max_completion_length: int, temperature: float, **_: Any) -> None:
         self.mode, self.limit, self.temperature = mode, max_completion_length, temperature
         self.trained, self.copy = model, load_model(model.name_or_path)
         self.encoder = PromptEncoder(load_processor(model.name_or_path))
         self.generation_kwargs: dict[str, Any] = {}
         self.vllm_client = SimpleNamespace(
-            get_server_info=lambda: {"model_config": {"logprobs_mode": "processed_logprobs"}}
+            get_server_info=lambda: {
+                "model_config": {"logprobs_mode": "processed_logprobs", "max_model_len": self.room}
+            }
         )
         self.asked: list[tuple[int, int]] = []
         self.synced = 0
@@ -133,6 +137,24 @@ def test_a_group_is_one_request_and_what_is_sampled_is_what_is_scored(
         assert line["sampling/sampling_logp_difference/max"] < 1e-5
         assert line["sampling/importance_sampling_ratio/mean"] == pytest.approx(1, abs=1e-5)
         assert line["grad_norm"] > 1e-3
+
+
+@pytest.mark.parametrize(
+    ("mode", "setting"), [("vllm_colocate", "vllm_max_tokens"), ("vllm_server", "the server's --max-model-len")]
+)
+def test_completions_that_vllm_would_cut_short_are_refused_before_the_first_step(
+    world: Path, tmp_path: Path, stand_in: None, mode: str, setting: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The longest prompt has 71 tokens: with 6 of completion, 77 are room enough."""
+    monkeypatch.setattr(AnsweringWithTheModel, "room", 76)
+    given = {"vllm_server_url": "http://localhost:1"} if mode == "vllm_server" else {"vllm_max_tokens": 76}
+    with pytest.raises(
+        SampleError, match=rf"'train-\d+': 71 prompt tokens and up to 6 .*room for 76 .*set {setting} to 77 or more"
+    ):
+        train(world, tmp_path / "short", rollouts=mode, **given)
+    monkeypatch.setattr(AnsweringWithTheModel, "room", 77)
+    given |= {"vllm_max_tokens": 77} if mode == "vllm_colocate" else {}
+    assert lines(train(world, tmp_path / "enough", rollouts=mode, steps=1, **given))
 
 
 def test_groups_that_tie_are_scored_without_gradient(world: Path, tmp_path: Path, stand_in: None) -> None:
