@@ -26,7 +26,6 @@ class AskingConfig:
             server chooses its own.
         context_tokens: ``vllm``: longest prompt with its images and completion; a prompt that leaves less room than
             ``max_new_tokens`` ends the run, since vLLM would cut long completions there and no others.
-        images_per_prompt: ``vllm``: most images of one prompt.
         server_url: ``server``: base address with ``/v1``.
         revision: ``server``: which weights stand behind the model's name, in words of your own, where the server cannot
             tell. Answers of another revision are others: they are kept apart and asked for anew.
@@ -52,7 +51,6 @@ class AskingConfig:
     batch_size: int
     dtype: str
     context_tokens: int
-    images_per_prompt: int
     server_url: str = "http://127.0.0.1:8000/v1"
     revision: str = ""
     any_server: bool = False
@@ -66,7 +64,7 @@ class AskingConfig:
     def __post_init__(self) -> None:
         one_of("backend", self.backend, BACKENDS)
         one_of("dtype", self.dtype, DTYPES)
-        for name in ("max_new_tokens", "samples", "batch_size", "context_tokens", "images_per_prompt"):
+        for name in ("max_new_tokens", "samples", "batch_size", "context_tokens"):
             at_least(name, getattr(self, name), 1)
         for name, low in (("concurrency", 1), ("max_attempts", 1), ("temperature", 0), ("seed", 0)):
             at_least(name, getattr(self, name), low)

@@ -86,11 +86,12 @@ def run_evaluation(
     run_dir.mkdir(parents=True, exist_ok=True)
     questions = draw(_questions(data / "questions_test.jsonl"), config.n_questions, config.seed)
     real_dir, real = _real_questions(data, Path(pairs_dir) if pairs_dir else None, questions)
+    shown = 1 + max(len(question.candidates) for question in [*questions, *real])  # the panorama and every tile
     predictions: list[Prediction] = []
     with only_writer(run_dir):
         journal = PredictionJournal(run_dir / GENERATIONS)
         for label, checkpoint in models.items():
-            backend = choose_backend(config, Path(checkpoint), load, generate)
+            backend = choose_backend(config, Path(checkpoint), load, generate, images_per_prompt=shown)
             asking = asking_of(config, label, Path(checkpoint))
             predictions += _predict(config, backend, asking, questions, data, journal)
             if real:

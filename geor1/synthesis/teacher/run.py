@@ -24,7 +24,7 @@ from geor1.records import Question, Scaffold, write_jsonl
 from geor1.runs import ConfigError, atomic_write_text, write_json
 from geor1.synthesis.teacher.checks import Checker, scaffold_of
 from geor1.synthesis.teacher.config import TeacherConfig
-from geor1.synthesis.teacher.jobs import SHARD_FOLDERS, Shard, make_jobs, names_of, number_of
+from geor1.synthesis.teacher.jobs import SHARD_FOLDERS, Job, Shard, make_jobs, names_of, number_of
 from geor1.synthesis.teacher.report import add_attempt, seconds_spent, table, yield_report
 from geor1.synthesis.teacher.rounds import Kept, Nobody, Sampled, sample
 from geor1.synthesis.teacher.templates import load_template
@@ -85,9 +85,9 @@ def run_teacher(
     root = Path(config.generations) if config.generations else out_dir
     folder = root / shard.folder
     folder.mkdir(parents=True, exist_ok=True)
-    backend = backend or choose_backend(config, config.model)
-    backend = Nobody(backend.name) if merge else backend
     run = _Run(config, questions, data_dir, shard, Checker(config, Names(*names_of(questions))))
+    backend = backend or choose_backend(config, config.model, images_per_prompt=run.images_per_prompt)
+    backend = Nobody(backend.name) if merge else backend
     fatal: BackendError | None = None
     with only_writer(folder):
         _check_divided_alike(root, shard, merge)
@@ -136,6 +136,22 @@ class _Run:
         """How the model is asked; a checkpoint in a folder here is read whole for its hash, once."""
         return asking_of(self.config, self.config.model, self.config.model)
 
+    @functools.cached_property
+    def jobs(self) -> dict[str, list[Job]]:
+        """What is asked, by template."""
+        by_template: dict[str, list[Job]] = {}
+        for name in self.config.templates:
+            template = load_template(name)
+            if template.name in by_template:
+                raise ConfigError(f"templates: two are named {template.name!r}; give each its own name")
+            by_template[template.name] = make_jobs(self.questions, template, self.config, self.shard)
+        return by_template
+
+    @property
+    def images_per_prompt(self) -> int:
+        """Most images that a prompt shows."""
+        return max((len(job.images) for jobs in self.jobs.values() for job in jobs), default=1)
+
     def sampled(self, backend: Backend, journal: PredictionJournal, books: Path | None, *, merge: bool) -> ByTemplate:
         """Every template's jobs with their completions.
 
@@ -145,7 +161,7 @@ class _Run:
             books: Folder whose attempts are timed.
             merge: Near-duplicates that nothing has replaced yet are no gap.
         """
-        by_template = self._jobs()
+        by_template = {name: [Sampled(job) for job in jobs] for name, jobs in self.jobs.items()}
         kept = Kept(self.checker, self.config.duplicate_similarity)
         spent: collections.Counter[str] = collections.Counter()
         before = len(journal)
@@ -165,16 +181,6 @@ class _Run:
         finally:
             if books is not None:
                 add_attempt(books, f"{self.shard.index}/{self.shard.count}", len(journal) - before, spent)
-        return by_template
-
-    def _jobs(self) -> ByTemplate:
-        by_template: ByTemplate = {}
-        for name in self.config.templates:
-            template = load_template(name)
-            if template.name in by_template:
-                raise ConfigError(f"templates: two are named {template.name!r}; give each its own name")
-            jobs = make_jobs(self.questions, template, self.config, self.shard)
-            by_template[template.name] = [Sampled(job) for job in jobs]
         return by_template
 
     def _lacking(self, by_template: ByTemplate) -> bool:
