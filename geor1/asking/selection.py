@@ -69,6 +69,7 @@ def choose_backend(
             dtype=config.dtype,
             context_tokens=config.context_tokens,
             images_per_prompt=images_per_prompt,
+            gpu_memory=config.vllm_gpu_memory,
         )
     loader = load or (lambda path: _load(path, config.dtype))
     return InProcess(lambda: loader(Path(checkpoint)), config.batch_size, config.dtype, generate)

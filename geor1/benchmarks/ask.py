@@ -5,6 +5,7 @@ Completions lie in ``generations.jsonl``, as those of stage 04 do: what is there
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -94,7 +95,7 @@ def run_benchmark(
     Args:
         chosen: The benchmark.
         folder: Its folder.
-        models: By row label, what makes the one who answers; called when its turn comes.
+        models: By row label, what makes the one who answers; called when its turn comes, closed after it.
         out: Folder for ``generations.jsonl`` and ``scores.json``.
         first: Take the first items of the file only; 0 for all.
         resamples: Bootstrap draws.
@@ -118,7 +119,8 @@ def run_benchmark(
         scores = {}
         for label, answerer in models.items():
             backend, asking = answerer(shown)
-            replies = ask(chosen, folder, items, backend, asking, journal)
+            with contextlib.closing(backend):
+                replies = ask(chosen, folder, items, backend, asking, journal)
             scores[label] = _plain(chosen.score(items, replies, model=label, resamples=resamples, seed=seed))
     lacking = sum(not item.images for item in items)
     counts = {"items": len(items), "of": len(every), "without_image": lacking}

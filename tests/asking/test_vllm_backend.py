@@ -12,6 +12,8 @@ from PIL import Image
 from geor1.asking.backends import BackendError, Completion, Request, RequestFailure
 from geor1.asking.vllm_backend import VllmBackend
 
+SETTINGS: dict[str, Any] = {"dtype": "float32", "context_tokens": 8, "images_per_prompt": 1, "gpu_memory": 0.5}
+
 
 class StandIn:
     """What ``vllm.LLM`` offers: a chat about many prompts, refused as a whole if one of them is too long."""
@@ -48,7 +50,7 @@ def stand_in(monkeypatch: pytest.MonkeyPatch) -> type[StandIn]:
 
 def complete(texts: list[str], batch_size: int = 3) -> dict[int, Completion]:
     asked = [Request(f"<image> {text}", (Image.new("RGB", (2, 2)),), 4, 0.5, seed) for seed, text in enumerate(texts)]
-    backend = VllmBackend("m", batch_size=batch_size, dtype="float32", context_tokens=8, images_per_prompt=1)
+    backend = VllmBackend("m", batch_size=batch_size, **SETTINGS)
     assert StandIn.made == [], "nothing is loaded before the first prompt"
     return dict(one for finished in backend.complete(asked) for one in finished)
 
@@ -59,6 +61,7 @@ def test_batches_and_seeds() -> None:
     assert (answers[0].completion_tokens, answers[0].prompt_tokens, answers[0].finished) == (2, 3, True)
     assert StandIn.calls == [3, 1]
     assert StandIn.made[0]["generation_config"] == "vllm"
+    assert StandIn.made[0]["gpu_memory_utilization"] == 0.5
     assert StandIn.made[0]["limit_mm_per_prompt"] == {"image": 1, "video": 0}
 
 
@@ -70,7 +73,7 @@ def test_one_prompt_too_long_does_not_take_its_batch_along() -> None:
 
 def test_a_prompt_that_leaves_too_little_room_ends_the_run() -> None:
     """Else vLLM would cut the longest completions at the context's end, as if they had been too long."""
-    backend = VllmBackend("m", batch_size=3, dtype="float32", context_tokens=8, images_per_prompt=1)
+    backend = VllmBackend("m", batch_size=3, **SETTINGS)
     asked = [Request(f"<image> {text}", (Image.new("RGB", (2, 2)),), 4, 0.5, 0) for text in ("a", "wordy", "c", "d")]
     answered = backend.complete(asked)
     assert [place for place, _ in next(answered)] == [0, 2], "what fits is handed over"

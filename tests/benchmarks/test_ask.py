@@ -49,11 +49,15 @@ class Answering:
     name = "answering"
 
     def __init__(self, failures: int = 0) -> None:
-        self.failures = failures
+        self.failures, self.closed = failures, False
         self.sizes: list[tuple[int, int]] = []
 
     def identity(self) -> None:
         """None: it has no weights."""
+
+    def close(self) -> None:
+        """It has no weights, but says so."""
+        self.closed = True
 
     def complete(self, requests: Iterable[Request]) -> Iterator[Finished]:
         for place, request in enumerate(requests):
@@ -118,14 +122,17 @@ def test_whoever_answers_learns_how_many_images_a_prompt_shows(folder: Path, tmp
         return {"where": "where?"}
 
     told: list[int] = []
+    made: list[Answering] = []
 
     def answerer(images: int) -> tuple[Answering, Asking]:
+        assert all(one.closed for one in made), "one after the other"
         told.append(images)
-        return Answering(), Asking(label="m", weights="w", max_new_tokens=8)
+        made.append(Answering())
+        return made[-1], Asking(label="m", weights="w", max_new_tokens=8)
 
     chosen = Benchmark("photos", "", pairs, prompts, location.parse, location.score)
     run_benchmark(chosen, folder, {"m": answerer, "n": answerer}, tmp_path / "out")
-    assert told == [2, 2]
+    assert told == [2, 2] and all(one.closed for one in made)
 
 
 def test_a_folder_without_photos_says_so(tmp_path: Path) -> None:

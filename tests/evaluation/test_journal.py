@@ -35,6 +35,9 @@ class Scripted:
     def identity(self) -> None:
         """None: it has no weights."""
 
+    def close(self) -> None:
+        """Nothing to give back."""
+
     def complete(self, requests: Iterable[Request]) -> Iterator[Finished]:
         asked = list(enumerate(requests))
         self.asked += [request for _, request in asked]

@@ -8,6 +8,7 @@ shards put together are those of one process.
 from __future__ import annotations
 
 import collections
+import contextlib
 import dataclasses
 import functools
 import logging
@@ -65,7 +66,7 @@ def run_teacher(
         shard: Ask this share alone and write no results; one process a shard, each with a folder of its own.
         merge: Ask nothing; make the results of what all shards have generated. The report says how many completions
             the same call without ``merge`` would ask for in place of near-duplicates.
-        backend: Instead of the one that the config names.
+        backend: Instead of the one that the config names; the caller closes it.
 
     Returns:
         ``out_dir``.
@@ -86,23 +87,32 @@ def run_teacher(
     folder = root / shard.folder
     folder.mkdir(parents=True, exist_ok=True)
     run = _Run(config, questions, data_dir, shard, Checker(config, Names(*names_of(questions))))
-    backend = backend or choose_backend(config, config.model, images_per_prompt=run.images_per_prompt)
-    backend = Nobody(backend.name) if merge else backend
     fatal: BackendError | None = None
-    with only_writer(folder):
+    with only_writer(folder), _answering(run, backend, merge=merge) as asked:
         _check_divided_alike(root, shard, merge)
         journal = PredictionJournal(folder / GENERATIONS, also=[p for p in journals(root) if p.parent != folder])
         try:
-            by_template = run.sampled(backend, journal, None if merge else folder, merge=merge)
+            by_template = run.sampled(asked, journal, None if merge else folder, merge=merge)
         except BackendError as error:
             fatal = error
-            by_template = run.sampled(Nobody(backend.name), journal, None, merge=False)
+            by_template = run.sampled(Nobody(asked.name), journal, None, merge=False)
         if shard.count == 1:
             write_results(by_template, config, data_dir, out_dir, root, finished=fatal is None)
     if fatal is not None:
         raise fatal
     _check_answered(by_template, root, merge=merge)
     return out_dir
+
+
+@contextlib.contextmanager
+def _answering(run: _Run, given: Backend | None, *, merge: bool) -> Iterator[Backend]:
+    """Who answers: the one given, or the one that the config names, which is closed after it."""
+    backend = given or choose_backend(run.config, run.config.model, images_per_prompt=run.images_per_prompt)
+    try:
+        yield Nobody(backend.name) if merge else backend
+    finally:
+        if given is None:
+            backend.close()
 
 
 def _check_divided_alike(root: Path, shard: Shard, merge: bool) -> None:

@@ -136,6 +136,7 @@ def test_vllm_gets_room_for_the_images_that_the_templates_show(
     run_teacher(config, questions, tmp_path / "data", tmp_path / "out")
     (engine,) = vllm_package.LLM.made
     assert engine.settings["limit_mm_per_prompt"] == {"image": images, "video": 0}
+    assert engine.share == 0.0, "shut down"
 
 
 @pytest.mark.vllm
