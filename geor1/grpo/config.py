@@ -101,8 +101,8 @@ class GrpoConfig:
         rollouts_every: Steps between logged sample rollouts (two whole groups each).
         rows_per_batch: Completions decoded at a time at most; bounds memory.
         rollouts: What samples: the model ``in_process``, vLLM in the same process beside it (``vllm_colocate``), or a
-            server (``vllm_server``, started by ``vllm serve`` as TRL says). vLLM draws random numbers of its own: a
-            resumed run goes on with other completions.
+            server (``vllm_server``, started by ``vllm serve`` as TRL says). Each group is a
+            request with a seed of its own, from the run's and the step's.
         vllm_server_url: Address of the server, e.g. ``http://node7:8000``.
         vllm_gpu_memory: Share of a GPU's memory that vLLM takes beside training, above 0, at most 1.
         vllm_tensor_parallel: GPUs that one vLLM beside training runs on.
