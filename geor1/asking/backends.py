@@ -8,7 +8,9 @@ with a named error; what makes every further request pointless (a wrong key, an 
 from __future__ import annotations
 
 import dataclasses
+import gc
 import itertools
+import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from enum import StrEnum
 from typing import Any, Protocol
@@ -138,6 +140,18 @@ class Backend(Protocol):
         """
         ...
 
+    def close(self) -> None:
+        """Give back the memory of what was loaded, so that another model finds room; the next prompt loads it anew."""
+        ...
+
+
+def free_memory() -> None:
+    """Collect what nothing refers to any more, and give the GPU memory that torch keeps for reuse back."""
+    gc.collect()
+    torch = sys.modules.get("torch")  # never loaded for this
+    if torch is not None and torch.cuda.is_available():
+        torch.cuda.empty_cache()
+
 
 class InProcess:
     """The model in this process: greedy prompts in batches, an image that several of a batch show encoded once.
@@ -172,6 +186,11 @@ class InProcess:
         while batch := list(itertools.islice(numbered, self._batch_size)):
             for settings, group in _by_settings(batch).items():
                 yield from self._answer(group, *settings)
+
+    def close(self) -> None:
+        """Drop the model."""
+        self._loaded = None
+        free_memory()
 
     def _answer(
         self, group: list[tuple[int, Request]], max_new_tokens: int, temperature: float, seed: int

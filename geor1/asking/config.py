@@ -24,8 +24,9 @@ class AskingConfig:
         batch_size: Prompts generated together, ``in_process`` and ``vllm``.
         dtype: Number type of the weights, ``in_process`` and ``vllm``: ``float32``, ``bfloat16`` or ``float16``; a
             server chooses its own.
-        context_tokens: ``vllm``: longest prompt with its images and completion.
-        images_per_prompt: ``vllm``: most images of one prompt.
+        context_tokens: ``vllm``: longest prompt with its images and completion; a prompt that leaves less room than
+            ``max_new_tokens`` ends the run, since vLLM would cut long completions there and no others.
+        vllm_gpu_memory: ``vllm``: share of a GPU's memory that it takes, above 0, at most 1.
         server_url: ``server``: base address with ``/v1``.
         revision: ``server``: which weights stand behind the model's name, in words of your own, where the server cannot
             tell. Answers of another revision are others: they are kept apart and asked for anew.
@@ -39,9 +40,9 @@ class AskingConfig:
         seed: Of the sampling.
     """
 
-    # A server moves, and patience changes nothing but the time: a run goes on with other values of these.
+    # A server moves, and memory and patience change nothing but the time: a run goes on with other values of these.
     NO_PART_OF_KEY: ClassVar[frozenset[str]] = frozenset(
-        ("server_url", "any_server", "key_variable", "concurrency", "timeout_s", "max_attempts")
+        ("vllm_gpu_memory", "server_url", "any_server", "key_variable", "concurrency", "timeout_s", "max_attempts")
     )
 
     backend: str
@@ -51,7 +52,7 @@ class AskingConfig:
     batch_size: int
     dtype: str
     context_tokens: int
-    images_per_prompt: int
+    vllm_gpu_memory: float = 0.9
     server_url: str = "http://127.0.0.1:8000/v1"
     revision: str = ""
     any_server: bool = False
@@ -65,16 +66,24 @@ class AskingConfig:
     def __post_init__(self) -> None:
         one_of("backend", self.backend, BACKENDS)
         one_of("dtype", self.dtype, DTYPES)
-        for name in ("max_new_tokens", "samples", "batch_size", "context_tokens", "images_per_prompt"):
+        for name in ("max_new_tokens", "samples", "batch_size", "context_tokens"):
             at_least(name, getattr(self, name), 1)
         for name, low in (("concurrency", 1), ("max_attempts", 1), ("temperature", 0), ("seed", 0)):
             at_least(name, getattr(self, name), low)
         if self.samples > 1 and self.temperature == 0:
             refuse("samples", self.samples, "1 where temperature is 0: greedy completions are all the same")
+        if not 0.0 < self.vllm_gpu_memory <= 1.0:
+            refuse("vllm_gpu_memory", self.vllm_gpu_memory, "above 0, at most 1")
         if not 0.0 < self.timeout_s < float("inf"):
             refuse("timeout_s", self.timeout_s, "seconds above 0")
         if not self.server_url.startswith(("http://", "https://")):
             refuse("server_url", self.server_url, "http://… or https://…, up to and with /v1")
+        if self.backend == "vllm" and self.max_new_tokens >= self.context_tokens:
+            refuse(
+                "context_tokens",
+                self.context_tokens,
+                f"room for a prompt beside max_new_tokens={self.max_new_tokens}; raise it or lower that",
+            )
         if self.revision and self.backend != "server":
             refuse("revision", self.revision, f"none with backend={self.backend!r}, whose weights are known by content")
 

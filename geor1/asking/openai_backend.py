@@ -127,6 +127,9 @@ class ServerBackend:
             "to server_url, and run the same command again: what is done is kept"
         )
 
+    def close(self) -> None:
+        """Nothing: the server has the model."""
+
     def complete(self, requests: Iterable[Request]) -> Iterator[Finished]:
         """Answer requests, ``concurrency`` at a time; see :class:`geor1.asking.backends.Backend`.
 

@@ -33,7 +33,12 @@ _DECIDING = (
 
 
 def choose_backend(
-    config: AskingConfig, checkpoint: Path | str, load: Load | None = None, generate: Generate | None = None
+    config: AskingConfig,
+    checkpoint: Path | str,
+    load: Load | None = None,
+    generate: Generate | None = None,
+    *,
+    images_per_prompt: int,
 ) -> Backend:
     """The back-end that the config names, for one checkpoint; nothing is loaded or asked before the first prompt.
 
@@ -42,6 +47,7 @@ def choose_backend(
         checkpoint: Model folder; for a server, the name under which it serves the model.
         load: Checkpoint -> (model, processor), in process; ``geor1.models.loading`` when None.
         generate: As ``geor1.models.generate.generate``, which is used when None.
+        images_per_prompt: Most images that one of the prompts to come shows, which vLLM in this process wants to know.
     """
     if config.backend == "server":
         from geor1.asking.openai_backend import ServerBackend
@@ -62,7 +68,8 @@ def choose_backend(
             batch_size=config.batch_size,
             dtype=config.dtype,
             context_tokens=config.context_tokens,
-            images_per_prompt=config.images_per_prompt,
+            images_per_prompt=images_per_prompt,
+            gpu_memory=config.vllm_gpu_memory,
         )
     loader = load or (lambda path: _load(path, config.dtype))
     return InProcess(lambda: loader(Path(checkpoint)), config.batch_size, config.dtype, generate)

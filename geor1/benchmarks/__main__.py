@@ -7,9 +7,12 @@ the server serves the model.
 from __future__ import annotations
 
 import argparse
+import functools
 from pathlib import Path
 
+from geor1.asking.backends import Backend
 from geor1.asking.command import plain_errors
+from geor1.asking.generating import Asking
 from geor1.asking.selection import asking_of, choose_backend
 from geor1.benchmarks.ask import run_benchmark
 from geor1.benchmarks.items import BenchmarkError
@@ -17,6 +20,10 @@ from geor1.benchmarks.registry import BENCHMARKS, benchmark
 from geor1.evaluation.__main__ import add_backend_options, backend_overrides, labelled
 from geor1.evaluation.config import EvaluationConfig
 from geor1.runs import configure
+
+
+def _answerer(config: EvaluationConfig, label: str, checkpoint: Path, images: int) -> tuple[Backend, Asking]:
+    return choose_backend(config, checkpoint, images_per_prompt=images), asking_of(config, label, checkpoint)
 
 
 def main() -> None:
@@ -39,7 +46,7 @@ def main() -> None:
         config = configure(EvaluationConfig, "04_evaluation", given.profile, **overrides)
         if config.samples > 1:
             parser.error("--samples: benchmarks are asked once")
-        models = {label: (choose_backend(config, path), asking_of(config, label, path)) for label, path in named}
+        models = {label: functools.partial(_answerer, config, label, path) for label, path in named}
         options = {"first": given.first, "resamples": config.bootstrap_resamples, "seed": config.seed}
         print(run_benchmark(benchmark(given.name), given.folder, models, given.out, **options))
 

@@ -5,9 +5,10 @@ Completions lie in ``generations.jsonl``, as those of stage 04 do: what is there
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from enum import Enum
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,8 @@ from geor1.runs import write_json
 
 GENERATIONS = "generations.jsonl"
 SCORES = "scores.json"
+Answerer = Callable[[int], tuple[Backend, Asking]]
+"""Most images of a prompt -> who answers and how."""
 
 
 def ask(
@@ -80,7 +83,7 @@ def ask(
 def run_benchmark(
     chosen: Benchmark,
     folder: Path | str,
-    models: Mapping[str, tuple[Backend, Asking]],
+    models: Mapping[str, Answerer],
     out: Path | str,
     *,
     first: int = 0,
@@ -92,7 +95,7 @@ def run_benchmark(
     Args:
         chosen: The benchmark.
         folder: Its folder.
-        models: By row label, who answers and how.
+        models: By row label, what makes the one who answers; called when its turn comes, closed after it.
         out: Folder for ``generations.jsonl`` and ``scores.json``.
         first: Take the first items of the file only; 0 for all.
         resamples: Bootstrap draws.
@@ -110,11 +113,14 @@ def run_benchmark(
     out.mkdir(parents=True, exist_ok=True)
     every = chosen.load(Path(folder))
     items = every[: first or None]
+    shown = max((len(item.images) for item in items), default=0) or 1
     with only_writer(out):
         journal = PredictionJournal(out / GENERATIONS)
         scores = {}
-        for label, (backend, asking) in models.items():
-            replies = ask(chosen, folder, items, backend, asking, journal)
+        for label, answerer in models.items():
+            backend, asking = answerer(shown)
+            with contextlib.closing(backend):
+                replies = ask(chosen, folder, items, backend, asking, journal)
             scores[label] = _plain(chosen.score(items, replies, model=label, resamples=resamples, seed=seed))
     lacking = sum(not item.images for item in items)
     counts = {"items": len(items), "of": len(every), "without_image": lacking}

@@ -43,6 +43,9 @@ class Plan:
         saved_bytes: Of a resumable checkpoint.
         steps: Optimiser steps.
         questions: Prompts a step.
+        prompt_tokens: Of a prompt with its pictures.
+        completion_tokens: Longest completion sampled; 0 where nothing is.
+        vllm_tokens: Longest prompt and completion that vLLM makes room for; 0 for what the model takes.
     """
 
     stage: str
@@ -54,12 +57,21 @@ class Plan:
     saved_bytes: float
     steps: int
     questions: int
+    prompt_tokens: int
+    completion_tokens: int = 0
+    vllm_tokens: int = 0
 
     @property
     def fits(self) -> bool:
-        """Whether the peak fits the device, and vLLM its share."""
+        """Whether the peak fits the device, vLLM its share, and a prompt with its completion vLLM."""
         memory = self.memory
-        return memory.peak <= self.machine.device.memory_bytes and memory.sampler_least <= memory.sampler
+        holds = memory.peak <= self.machine.device.memory_bytes and memory.sampler_least <= memory.sampler
+        return holds and not self.tokens_lacking
+
+    @property
+    def tokens_lacking(self) -> int:
+        """By how many tokens vLLM would cut the longest completions short."""
+        return max(0, self.prompt_tokens + self.completion_tokens - self.vllm_tokens) if self.vllm_tokens else 0
 
     def seconds(self, share: str = "middle") -> float:
         """Of a step."""
@@ -165,7 +177,9 @@ def plan_grpo(profile: Profile, machine: Machine | None = None, assumed: Assumpt
         held_out_passes=evaluated,
         save_bytes=_saved(numbers, holding) / config.save_steps,
     )
-    return _plan("03_grpo", profile, machine, memory, step, holding, config.steps, config.prompts_per_step)
+    plan = _plan("03_grpo", profile, machine, memory, step, holding, config.steps, config.prompts_per_step)
+    room = config.vllm_max_tokens if config.rollouts == "vllm_colocate" else 0  # a server has its own
+    return dataclasses.replace(plan, completion_tokens=limit, vllm_tokens=room)
 
 
 def _grpo_memory(
@@ -280,6 +294,12 @@ def evaluation_hours(profile: Profile, machine: Machine, share: str = "middle", 
     return models * asked * (read + config.max_new_tokens * decode / rows) / 3600
 
 
+def evaluation_tokens(profile: Profile) -> int:
+    """Tokens of a question of stage 04 with its longest completion."""
+    prompt, _ = _question(profile, Assumptions().text_tokens, [profile.evaluation.max_new_tokens])
+    return prompt + profile.evaluation.max_new_tokens
+
+
 def _question(profile: Profile, text_tokens: int, completions: list[int]) -> tuple[int, Work]:
     """Prompt tokens of a question, and its work."""
     merge = int(profile.architecture.vision["spatial_merge_size"]) ** 2
@@ -316,4 +336,5 @@ def _plan(
         saved_bytes=_saved(numbers, holding),
         steps=steps,
         questions=asked,
+        prompt_tokens=step.prompt_tokens,
     )

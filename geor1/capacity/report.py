@@ -18,7 +18,7 @@ from geor1.capacity.hardware import (
     PREPARE_S_PER_MEGAPIXEL,
 )
 from geor1.capacity.memory import counts
-from geor1.capacity.plan import Plan, evaluation_hours, plan_grpo, plan_sft
+from geor1.capacity.plan import Plan, evaluation_hours, evaluation_tokens, plan_grpo, plan_sft
 from geor1.capacity.profile import Assumptions, Machine, Profile, read_profile
 from geor1.capacity.seconds import PHASES, REMEDIES
 
@@ -58,6 +58,12 @@ def profile_table(profile: Profile, plans: Sequence[Plan]) -> str:
         f"Stage 04 on one of these devices, three models, completions of full length: {_span(*hours, digits=1)} hours "
         f"({'in process' if profile.evaluation.backend == 'in_process' else profile.evaluation.backend})."
     )
+    asked, room = evaluation_tokens(profile), profile.evaluation.context_tokens
+    if profile.evaluation.backend == "vllm" and asked > room:
+        tail += (
+            f" **vLLM has room for {room} tokens there, a prompt with its longest completion has {asked}: raise "
+            "context_tokens or lower max_new_tokens.**"
+        )
     loading = max(plan.host_bytes for plan in plans)
     saved = plans[-1].saved_bytes
     host = (
@@ -263,6 +269,12 @@ def _lacks(plan: Plan) -> str:
     memory, room = plan.memory, plan.machine.device.memory_bytes
     if memory.peak > room:
         return f"{_gib(memory.peak - room)} GiB too much"
+    if plan.tokens_lacking:
+        needed = plan.prompt_tokens + plan.completion_tokens
+        return (
+            f"vLLM has room for {plan.vllm_tokens} tokens, a prompt of {plan.prompt_tokens} and its completion of up "
+            f"to {plan.completion_tokens} need {needed}: set vllm_max_tokens"
+        )
     return f"vLLM's share is {_gib(memory.sampler_least - memory.sampler)} GiB too small"
 
 

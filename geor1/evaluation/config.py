@@ -40,7 +40,6 @@ class EvaluationConfig(AskingConfig):
     batch_size: int = 32
     dtype: str = "float32"
     context_tokens: int = 8192
-    images_per_prompt: int = 6
     concurrency: int = 16
     timeout_s: float = 300.0
     bootstrap_resamples: int = 2000

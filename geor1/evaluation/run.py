@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 from collections import Counter
@@ -86,16 +87,18 @@ def run_evaluation(
     run_dir.mkdir(parents=True, exist_ok=True)
     questions = draw(_questions(data / "questions_test.jsonl"), config.n_questions, config.seed)
     real_dir, real = _real_questions(data, Path(pairs_dir) if pairs_dir else None, questions)
+    shown = 1 + max(len(question.candidates) for question in [*questions, *real])  # the panorama and every tile
     predictions: list[Prediction] = []
     with only_writer(run_dir):
         journal = PredictionJournal(run_dir / GENERATIONS)
         for label, checkpoint in models.items():
-            backend = choose_backend(config, Path(checkpoint), load, generate)
             asking = asking_of(config, label, Path(checkpoint))
-            predictions += _predict(config, backend, asking, questions, data, journal)
-            if real:
-                how: dict[str, Any] = {"conditions": ("normal",), "rotations": ALL_ROTATIONS}
-                predictions += predict_pairing(backend, real, real_dir, asking=asking, output=journal, **how)
+            made = choose_backend(config, Path(checkpoint), load, generate, images_per_prompt=shown)
+            with contextlib.closing(made) as backend:  # one model at a time has the memory
+                predictions += _predict(config, backend, asking, questions, data, journal)
+                if real:
+                    how: dict[str, Any] = {"conditions": ("normal",), "rotations": ALL_ROTATIONS}
+                    predictions += predict_pairing(backend, real, real_dir, asking=asking, output=journal, **how)
         _write_report(config, models, questions, real, predictions, run_dir, real_data)
     _check_answered(predictions, config)
     return run_dir

@@ -101,12 +101,14 @@ class GrpoConfig:
         rollouts_every: Steps between logged sample rollouts (two whole groups each).
         rows_per_batch: Completions decoded at a time at most; bounds memory.
         rollouts: What samples: the model ``in_process``, vLLM in the same process beside it (``vllm_colocate``), or a
-            server (``vllm_server``, started by ``vllm serve`` as TRL says). vLLM draws random numbers of its own: a
-            resumed run goes on with other completions.
+            server (``vllm_server``, started by ``vllm serve`` as TRL says). Each group is a
+            request with a seed of its own, from the run's and the step's.
         vllm_server_url: Address of the server, e.g. ``http://node7:8000``.
         vllm_gpu_memory: Share of a GPU's memory that vLLM takes beside training, above 0, at most 1.
         vllm_tensor_parallel: GPUs that one vLLM beside training runs on.
-        vllm_max_tokens: Longest prompt and completion that vLLM makes room for, in tokens; 0 takes the model's limit.
+        vllm_max_tokens: Longest prompt and completion that vLLM beside training makes room for, in tokens; 0 takes the
+            model's limit. A run whose prompts and ``max_completion_tokens`` need more is refused, as it is where a
+            server was started with less (its ``--max-model-len``).
         vllm_sleep: Let vLLM give its memory back while the model trains.
         vllm_correction: How completions are weighted where vLLM's probabilities are not the trainer's own (importance
             sampling), which takes one more scoring pass a step: ratios of a ``token`` or a whole ``sequence``, cut at

@@ -6,6 +6,7 @@ wrong placeholders, and the loss goes on falling. Every error here names the sam
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,19 @@ NAME = "question_id"
 
 class SampleError(ValueError):
     """A sample that must not be trained on; the message names it and says what was expected and found."""
+
+
+@dataclasses.dataclass(frozen=True)
+class SamplerLimit:
+    """How long a prompt with its completion may be where something other than the model in process samples.
+
+    Attributes:
+        tokens: The limit.
+        setting: What sets it, as a reader can change it.
+    """
+
+    tokens: int
+    setting: str
 
 
 def name_of(row: Mapping[str, Any], place: int, otherwise: str = "row {} of the data set") -> str:
@@ -31,7 +45,12 @@ def name_of(row: Mapping[str, Any], place: int, otherwise: str = "row {} of the 
 
 
 def check_rows(
-    rows: Iterable[Mapping[str, Any]], encoder: PromptEncoder, *, max_completion_tokens: int, max_positions: int
+    rows: Iterable[Mapping[str, Any]],
+    encoder: PromptEncoder,
+    *,
+    max_completion_tokens: int,
+    max_positions: int,
+    sampler: SamplerLimit | None = None,
 ) -> list[int]:
     """Check every row before the first step, from the image files' headers (nothing is decoded).
 
@@ -40,15 +59,18 @@ def check_rows(
         encoder: What will encode them.
         max_completion_tokens: Room that a completion needs after the prompt.
         max_positions: Positions that the model knows.
+        sampler: What vLLM has room for, where it samples; a completion that it cuts there looks like one that was too
+            long, and earns nothing.
 
     Returns:
         Prompt tokens of each row.
 
     Raises:
         SampleError: Markers and images differ in number; a file is missing or no image; the tiles of one question
-            differ in size, which tells them apart without looking; prompt and completion do not fit the model.
+            differ in size, which tells them apart without looking; prompt and completion do not fit the model, or vLLM.
     """
     lengths = []
+    names: list[str] = []
     sizes: dict[str, tuple[int, int]] = {}
     for place, row in enumerate(rows):
         name, text, images = name_of(row, place), row["prompt"][0]["content"], [str(path) for path in row["images"]]
@@ -71,6 +93,15 @@ def check_rows(
                 f"{max_positions} positions, and nothing is cut here; use smaller or fewer images"
             )
         lengths.append(length)
+        names.append(name)
+    if lengths and sampler and max(lengths) + max_completion_tokens > sampler.tokens:
+        longest = max(lengths)
+        raise SampleError(
+            f"{names[lengths.index(longest)]}: {longest} prompt tokens and up to {max_completion_tokens} of "
+            f"completion, but vLLM has room for {sampler.tokens} and would cut longer completions there, which "
+            f"then earn nothing; set {sampler.setting} to {longest + max_completion_tokens} or more, or lower "
+            "max_completion_tokens"
+        )
     return lengths
 
 

@@ -12,13 +12,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from geor1.grpo.guard import SampleError, check_completions, check_prompt, name_of
+from geor1.grpo.guard import SampleError, SamplerLimit, check_completions, check_prompt, name_of
 from geor1.grpo.resample import Group, joined, replace_ties, split
 from geor1.grpo.rollout import Rollouts, roll_out
 from geor1.grpo.timed import TimedTrainer
+from geor1.grpo.vllm_seeds import request_seed, seed_requests
 from geor1.models.decoding import barred_tokens
 from geor1.models.encoding import EncodedPrompt, PromptEncoder, read_image
 from geor1.models.feature_store import FeatureStore
+from geor1.models.training import from_first_process
 from geor1.models.vision import is_frozen, remember_features
 
 
@@ -36,7 +38,8 @@ class SamplingTrainer(TimedTrainer):
 
     With ``use_vllm`` completions come from TRL's vLLM back-end (colocated or a server), which asks for a group's G
     completions in one request, so that vLLM reads prompt and images once too. What it draws is checked and scored as
-    what is drawn here. Its random numbers are its own: a resumed run goes on with others.
+    what is drawn here. Each request has a seed that follows from the run's, the step and its place: a resumed run goes
+    on as an uninterrupted one would, as far as vLLM computes the same twice.
 
     Raises:
         NotImplementedError: Ties are to be replaced, and the tokenizer takes responses apart by a template, or rewards
@@ -81,12 +84,27 @@ class SamplingTrainer(TimedTrainer):
         self._encoded: list[EncodedPrompt] = []  # its prompts, each once
         self._sampled: Rollouts | None = None
         self._presampled: list[Group] = []  # groups sampled before TRL asks for them, where ties are replaced
+        self._round = 0  # of the times that this step samples
         self._vllm_copies = self.num_generations  # of a prompt that TRL's back-end expects
         if self.use_vllm:
             wanted: dict[str, Any] = {"logit_bias": dict.fromkeys(barred_tokens(self.core()), -100.0)}
             if self.vllm_mode == "colocate" and self.vllm_tensor_parallel_size == 1:
                 wanted["n"], self._vllm_copies = self.num_generations, 1  # TRL itself would send G equal requests
             self.vllm_generation.generation_kwargs |= wanted
+            seed_requests(self.vllm_generation, self._request_seeds)
+
+    def sampler_limit(self) -> SamplerLimit | None:
+        """How long a prompt with its completion vLLM takes, as far as it is not the model's own limit."""
+        if not self.use_vllm:
+            return None
+        if self.vllm_mode == "colocate":
+            tokens, setting = self.args.vllm_max_model_length, "vllm_max_tokens"
+        else:  # which TRL tells nothing of our limit: its own counts
+            tokens = from_first_process(
+                lambda: self.vllm_generation.vllm_client.get_server_info()["model_config"]["max_model_len"]
+            )
+            setting = "the server's --max-model-len"
+        return SamplerLimit(tokens, setting) if tokens else None
 
     def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
         with self._clock.phase("data"):
@@ -170,6 +188,7 @@ class SamplingTrainer(TimedTrainer):
         self, rows: Sequence[dict[str, Any]], prompts: Sequence[EncodedPrompt], names: Sequence[str], round_: int
     ) -> Rollouts:
         """Sample a group for each row's prompt; ``round_`` counts the times that a step samples."""
+        self._round = round_
         with self._clock.phase("rollout"):
             sampled = (
                 self._ask_vllm(rows, prompts, names)
@@ -194,6 +213,19 @@ class SamplingTrainer(TimedTrainer):
         self._rolled_out += self._work(prompts, [len(ids) for ids in sampled.completion_ids], scoring=False)
         self._decode_steps += sampled.decode_steps
         return sampled
+
+    def _request_seeds(self, count: int) -> list[int]:
+        """Seeds of so many requests that vLLM gets together, from the processes that ask together."""
+        index, served = self.accelerator.process_index, self.vllm_mode == "server"
+        together = self.accelerator.num_processes if served else self.vllm_tensor_parallel_size
+        first, copies = (0, 1) if served else (index // together * together, self._vllm_copies)
+        seeds = []
+        for place in range(count):
+            process, row = divmod(place, count // together)
+            prompt, member = divmod(row, copies)  # copies of a prompt are seeded as vLLM seeds completions of a request
+            step = self.state.global_step
+            seeds.append(request_seed(self.args.seed, step, self._round, first + process, prompt) + member)
+        return seeds
 
     def _ask_vllm(
         self, rows: Sequence[dict[str, Any]], prompts: Sequence[EncodedPrompt], names: Sequence[str]

@@ -125,6 +125,7 @@ class GeoGRPOTrainer(ResumingMixin, SamplingTrainer):
             self._encoder,
             max_completion_tokens=self.max_completion_length,
             max_positions=self.core().config.get_text_config().max_position_embeddings,
+            sampler=self.sampler_limit(),
         )
         if self._probes and not self.shards_weights:  # which are spread in train() only
             if self.args.gradient_checkpointing:  # as the trainer will before its first step

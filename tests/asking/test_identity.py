@@ -20,7 +20,7 @@ from geor1.runs import ConfigError
 
 def config(server: ScriptedServer, **changes: object) -> AskingConfig:
     how: dict[str, object] = {"backend": "server", "max_new_tokens": 9, "temperature": 0.0, "samples": 1}
-    how |= {"batch_size": 1, "dtype": "float32", "context_tokens": 99, "images_per_prompt": 1, "concurrency": 2}
+    how |= {"batch_size": 1, "dtype": "float32", "context_tokens": 99, "concurrency": 2}
     how |= {"timeout_s": 5.0, "max_attempts": 3, "server_url": server.url, "key_variable": "NO_KEY"}
     return AskingConfig(**{**how, **changes})  # type: ignore[arg-type]
 
@@ -37,7 +37,11 @@ def ask(server: ScriptedServer, folder: Path, count: int, **changes: object) -> 
     how = config(server, **changes)
     journal = PredictionJournal(folder / "generations.jsonl")
     return complete_missing(
-        asked, choose_backend(how, "tiny"), asking_of(how, "m", "tiny"), journal, lambda _, line: line
+        asked,
+        choose_backend(how, "tiny", images_per_prompt=1),
+        asking_of(how, "m", "tiny"),
+        journal,
+        lambda _, line: line,
     )
 
 
@@ -93,3 +97,8 @@ def test_who_serves_is_asked_patiently(tmp_path: Path) -> None:
 def test_revision_is_for_servers(tmp_path: Path) -> None:
     with ScriptedServer() as server, pytest.raises(ConfigError, match=r"revision='x'.*backend='vllm'"):
         config(server, backend="vllm", revision="x")
+
+
+def test_a_context_that_the_completion_fills_is_refused() -> None:
+    with ScriptedServer() as server, pytest.raises(ConfigError, match=r"context_tokens=9: .*max_new_tokens=9"):
+        config(server, backend="vllm", context_tokens=9)

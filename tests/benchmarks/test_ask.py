@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import subprocess
 import sys
@@ -48,11 +49,15 @@ class Answering:
     name = "answering"
 
     def __init__(self, failures: int = 0) -> None:
-        self.failures = failures
+        self.failures, self.closed = failures, False
         self.sizes: list[tuple[int, int]] = []
 
     def identity(self) -> None:
         """None: it has no weights."""
+
+    def close(self) -> None:
+        """It has no weights, but says so."""
+        self.closed = True
 
     def complete(self, requests: Iterable[Request]) -> Iterator[Finished]:
         for place, request in enumerate(requests):
@@ -74,7 +79,9 @@ def folder(tmp_path: Path) -> Path:
 
 def run(folder: Path, backend: Answering, out: Path, chosen: Benchmark = PHOTOS, **options: int) -> dict:
     asking = Asking(label="m", weights="w", max_new_tokens=8)
-    return json.loads(run_benchmark(chosen, folder, {"m": (backend, asking)}, out, **options).read_text())
+    return json.loads(
+        run_benchmark(chosen, folder, {"m": lambda images: (backend, asking)}, out, **options).read_text()
+    )
 
 
 def test_every_item_counts_and_nothing_is_asked_twice(folder: Path, tmp_path: Path) -> None:
@@ -104,6 +111,28 @@ def test_geochains_photos_are_cropped(folder: Path, tmp_path: Path) -> None:
     chosen = Benchmark(geochain.NAME, "", items, location.photo_prompts, location.parse, location.score)
     run(folder, backend, tmp_path / "out", chosen)
     assert set(backend.sizes) == {(56, 54)}
+
+
+def test_whoever_answers_learns_how_many_images_a_prompt_shows(folder: Path, tmp_path: Path) -> None:
+    def pairs(at: Path) -> list[Item]:
+        first, second, missing = items(at)
+        return [first, dataclasses.replace(second, images=(*second.images, *first.images)), missing]
+
+    def prompts(_: Path) -> dict[str, str]:
+        return {"where": "where?"}
+
+    told: list[int] = []
+    made: list[Answering] = []
+
+    def answerer(images: int) -> tuple[Answering, Asking]:
+        assert all(one.closed for one in made), "one after the other"
+        told.append(images)
+        made.append(Answering())
+        return made[-1], Asking(label="m", weights="w", max_new_tokens=8)
+
+    chosen = Benchmark("photos", "", pairs, prompts, location.parse, location.score)
+    run_benchmark(chosen, folder, {"m": answerer, "n": answerer}, tmp_path / "out")
+    assert told == [2, 2] and all(one.closed for one in made)
 
 
 def test_a_folder_without_photos_says_so(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 import subprocess
 import sys
@@ -96,6 +97,21 @@ def test_a_share_too_small_for_vllm_is_called_that() -> None:
     assert re.search(r"\*\*vLLM's share is \d+\.\d GiB too small\*\*", row)
     alone = plan_grpo(read_profile("qwen2.5-vl-7b"), Machine(name="h100", devices=1, sharing=""))
     assert re.search(r"\*\*\d+\.\d GiB too much\*\*", report.memory_table([alone]))
+
+
+def test_completions_that_vllm_would_cut_short_are_told() -> None:
+    profile = read_profile("qwen2.5-vl-7b", vllm_max_tokens=3072)
+    plan = plan_grpo(profile)
+    assert plan_grpo(read_profile("qwen2.5-vl-7b")).fits and not plan.fits
+    assert plan.tokens_lacking == plan.prompt_tokens + 1536 - 3072
+    (row,) = report.memory_table([plan]).splitlines()[2:]
+    assert re.search(r"\*\*vLLM has room for 3072 tokens, a prompt of \d+ and its completion of up to 1536 need", row)
+    told = [report.profile_table(one, [plan_grpo(one)]) for one in (profile, asked_at_length(profile, 7000))]
+    assert ["raise context_tokens or lower max_new_tokens" in text for text in told] == [False, True]
+
+
+def asked_at_length(profile: Profile, tokens: int) -> Profile:
+    return dataclasses.replace(profile, evaluation=dataclasses.replace(profile.evaluation, max_new_tokens=tokens))
 
 
 def test_correcting_vllm_takes_a_scoring_pass() -> None:

@@ -35,6 +35,9 @@ class Scripted:
     def identity(self) -> None:
         """None: it has no weights."""
 
+    def close(self) -> None:
+        """Nothing to give back."""
+
     def complete(self, requests: Iterable[Request]) -> Iterator[Finished]:
         asked = list(enumerate(requests))
         self.asked += [request for _, request in asked]
@@ -230,7 +233,10 @@ def test_one_writer_at_a_time(tmp_path: Path) -> None:
 
 
 def test_the_config_chooses_the_back_end() -> None:
-    names = {name: choose_backend(EvaluationConfig(backend=name), Path("m")).name for name in ("server", "vllm")}
+    names = {
+        name: choose_backend(EvaluationConfig(backend=name), Path("m"), images_per_prompt=1).name
+        for name in ("server", "vllm")
+    }
     assert names == {"server": "server", "vllm": "vllm float32"}
     half = EvaluationConfig(dtype="bfloat16")
-    assert choose_backend(half, Path("m")).name == "in_process bfloat16"
+    assert choose_backend(half, Path("m"), images_per_prompt=1).name == "in_process bfloat16"

@@ -76,7 +76,7 @@ def test_vllm_answers_as_the_model_in_process(
     else:
         for variable, value in {**SERVER_ENVIRONMENT, "VLLM_ENABLE_V1_MULTIPROCESSING": "0"}.items():
             monkeypatch.setenv(variable, value)
-        changes = {"backend": "vllm", "context_tokens": 1024, "images_per_prompt": 6}
+        changes = {"backend": "vllm", "context_tokens": 1024}
     theirs, others = evaluate(questions, checkpoint, tmp_path / name, **changes)
     assert [(p.item_id, p.task) for p in own] == [(p.item_id, p.task) for p in others]
     assert [p.images_sha256 for p in own] == [p.images_sha256 for p in others]

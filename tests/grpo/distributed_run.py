@@ -46,7 +46,9 @@ def main(world: str, run_dir: str, changes: str, how: str) -> None:
         shard_on_cpu(bfloat16_policy() if how == "fsdp2_bfloat16" else None)
     args.vllm_importance_sampling_correction = False  # the script does not say how likely its completions are
     # Sharded weights are only accepted with vLLM, of which the script takes the place.
-    trl.trainer.grpo_trainer.VLLMGeneration = lambda **_: SimpleNamespace(generation_kwargs={})
+    trl.trainer.grpo_trainer.VLLMGeneration = lambda **_: SimpleNamespace(
+        mode="colocate", llm=SimpleNamespace(generate=None), generation_kwargs={}
+    )
     encoder = PromptEncoder(processor)
     asked = encoder.stack([encoder.encode(row["prompt"][0]["content"], row["images"]) for row in rows.select(range(2))])
 

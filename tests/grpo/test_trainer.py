@@ -13,6 +13,7 @@ import transformers
 import trl
 from datasets import Dataset
 from tiny_cases import LETTERS, small_checkpoint, write_questions
+from trl.generation.vllm_client import VLLMClient
 from trl.generation.vllm_generation import VLLMGeneration
 from trl.models.utils import _ForwardRedirection
 
@@ -276,7 +277,11 @@ def test_the_hooks_are_where_the_installed_trl_and_transformers_call_them() -> N
     assert list(generate)[1:4] == ["prompts", "images", "num_generations"]
     sampling = inspect.getsource(trl.GRPOTrainer._generate_single_turn)
     assert "self.vllm_generation.sync_weights()" in sampling and "self._last_loaded_step" in sampling
-    assert "generation_kwargs.update(self.generation_kwargs)" in inspect.getsource(VLLMGeneration.generate)
+    asking = inspect.getsource(VLLMGeneration.generate)
+    assert "generation_kwargs.update(self.generation_kwargs)" in asking
+    assert "self.llm.generate(vllm_prompts, sampling_params=sampling_params" in asking
+    assert "self.vllm_client.generate(" in asking and "prompts=ordered_set_of_prompt_ids, features=features" in asking
+    assert {"prompts", "features", "generation_kwargs"} <= set(inspect.signature(VLLMClient.generate).parameters)
     assert list(inspect.signature(_ForwardRedirection.__call__).parameters)[1:4] == [
         "wrapper_module",
         "original_module",

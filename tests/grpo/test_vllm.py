@@ -1,16 +1,18 @@
-"""Rollouts by vLLM: TRL's back-end replaced by one that answers with the model itself, and the real one."""
+"""Rollouts by vLLM: TRL's back-end over a stand-in that answers with the model itself, and over the real one."""
 
 from __future__ import annotations
 
 import dataclasses
 import functools
 import os
+import threading
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
+import trl.generation.vllm_generation as trl_generation
 from test_trainer import GROUP, begins_well, thirds
 from tiny_cases import small_checkpoint, small_model, write_questions
 
@@ -21,51 +23,86 @@ from geor1.grpo.rollout import Rollouts, roll_out
 from geor1.grpo.run import trl_settings
 from geor1.grpo.sampling import SamplingTrainer
 from geor1.grpo.trainer import GeoGRPOTrainer
+from geor1.grpo.vllm_seeds import request_seed
 from geor1.models.decoding import barred_tokens
 from geor1.models.encoding import EncodedImage, EncodedPrompt, PromptEncoder
 from geor1.models.loading import load_model, load_processor
-from geor1.models.training import lora_settings
+from geor1.models.training import TRAINER_FOLDER, lora_settings
 
 MODES = ("vllm_colocate", "vllm_server")
 
 
-class AnsweringWithTheModel:
-    """What TRL's ``VLLMGeneration`` offers the trainer, from a copy of the model that has its weights on request."""
+class AnsweringWithTheModel(trl_generation.VLLMGeneration):
+    """TRL's ``VLLMGeneration`` with a copy of the model, which has its weights on request, for an engine or a server.
 
-    def __init__(self, *, model: Any, mode: str, max_completion_length: int, temperature: float, **_: Any) -> None:
-        self.mode, self.limit, self.temperature = mode, max_completion_length, temperature
-        self.trained, self.copy = model, load_model(model.name_or_path)
-        self.encoder = PromptEncoder(load_processor(model.name_or_path))
-        self.generation_kwargs: dict[str, Any] = {}
+    Attributes:
+        room: Tokens that the server says it has room for.
+        asked: Completions that each request wants.
+        seeds: Of each request, in order.
+    """
+
+    room = 4096
+
+    def _init_vllm(self) -> None:
+        name = self.model.name_or_path
+        self.copy, self.encoder, self.lock = load_model(name), PromptEncoder(load_processor(name)), threading.Lock()
+        self.asked, self.seeds, self.synced = [], [], 0
+        if self.mode == "colocate":
+            self.llm = SimpleNamespace(generate=self._here)
+            return
+        info = {"model_config": {"logprobs_mode": "processed_logprobs", "max_model_len": self.room}}
         self.vllm_client = SimpleNamespace(
-            get_server_info=lambda: {"model_config": {"logprobs_mode": "processed_logprobs"}}
+            get_server_info=lambda: info,
+            image_features=lambda shown: [{"shown": one, "mm_placeholders": {"image": one}} for one in shown],
+            generate=self._there,
         )
-        self.asked: list[tuple[int, int]] = []
-        self.synced = 0
 
     def sync_weights(self) -> None:
-        self.copy.load_state_dict(self.trained.state_dict())
+        self.copy.load_state_dict(self.model.state_dict())
         self.synced += 1
 
-    def generate(self, prompts: list, images: list, num_generations: int) -> tuple:
-        colocated = self.mode == "colocate"
-        drawn = self.generation_kwargs.get("n", 1) if colocated else num_generations
-        step = 1 if colocated else num_generations  # a server is asked about every G-th of the copies
-        asked = [self._encoded(*one) for one in zip(prompts[::step], images[::step], strict=True)]
-        self.asked.append((len(asked), drawn))
-        sampled = roll_out(
+    def _here(self, prompts: list[Any], sampling_params: list[Any], use_tqdm: bool) -> list[Any]:
+        answers = []
+        for one, how in zip(prompts, sampling_params, strict=True):
+            shown = one["multi_modal_data"]["image"]
+            encoded = self._encoded(one["prompt_token_ids"], shown)
+            sampled = self._sampled(encoded, how.n, how.seed)
+            rows = [
+                SimpleNamespace(
+                    token_ids=ids,
+                    logprobs=[
+                        {token: SimpleNamespace(logprob=value, rank=1)} for token, value in zip(ids, row, strict=True)
+                    ],
+                )
+                for ids, row in zip(sampled.completion_ids, sampled.log_probs, strict=True)
+            ]
+            answers.append(SimpleNamespace(prompt_token_ids=encoded.input_ids, outputs=rows))
+        return answers
+
+    def _there(self, prompts: list[Any], features: list[Any], n: int, generation_kwargs: dict, **_: Any) -> dict:
+        (ids,), (pictures,) = prompts, features
+        with self.lock:
+            sampled = self._sampled(self._encoded(ids, pictures["shown"]), n, generation_kwargs["seed"])
+        return {
+            "prompt_ids": [ids],
+            "completion_ids": sampled.completion_ids,
+            "logprobs": [[[value] for value in row] for row in sampled.log_probs],
+            "logprob_token_ids": [[[token] for token in row] for row in sampled.completion_ids],
+        }
+
+    def _sampled(self, prompt: EncodedPrompt, count: int, seed: int) -> Rollouts:
+        self.asked.append(count)
+        self.seeds.append(seed)
+        return roll_out(
             self.copy,
             self.encoder,
-            asked,
-            group_size=drawn,
-            max_new_tokens=self.limit,
+            [prompt],
+            group_size=count,
+            max_new_tokens=self.max_completion_length,
             temperature=self.temperature,
-            seed=len(self.asked),
+            seed=seed,
             eos_token_ids=(self.encoder.tokenizer.eos_token_id,),
         )
-        log_probs = [[[value] for value in row] for row in sampled.log_probs]
-        read = [prompt.input_ids for prompt in asked for _ in range(step)]
-        return read, sampled.completion_ids, log_probs, None
 
     def _encoded(self, ids: list[int], pictures: list[Any]) -> EncodedPrompt:
         """A server finds the pictures' tokens in the prompt; vLLM in the process puts them in, in place of one each."""
@@ -89,7 +126,9 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def train(world: Path, run_dir: Path, reward: Any = thirds, **changes: Any) -> GeoGRPOTrainer:
+def train(
+    world: Path, run_dir: Path, reward: Any = thirds, resume: str | None = None, **changes: Any
+) -> GeoGRPOTrainer:
     settings = {"steps": 3, "prompts_per_step": 4, "group_size": GROUP, "max_completion_tokens": 6, "threads": 1}
     settings |= {"rollouts": "vllm_colocate", "learning_rate": 1.0e-3, "warmup_steps": 0}
     config = GrpoConfig(**{**settings, **changes})
@@ -106,13 +145,14 @@ def train(world: Path, run_dir: Path, reward: Any = thirds, **changes: Any) -> G
         processing_class=processor,
         peft_config=lora_settings(4, 8) if config.lora else None,
     )
-    trainer.train()
+    trainer.train(resume_from_checkpoint=resume)
     return trainer
 
 
 @pytest.fixture
 def stand_in(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("trl.trainer.grpo_trainer.VLLMGeneration", AnsweringWithTheModel)
+    monkeypatch.setattr(trl_generation, "SamplingParams", SimpleNamespace, raising=False)
 
 
 def lines(trainer: GeoGRPOTrainer) -> list[dict[str, float]]:
@@ -126,13 +166,69 @@ def test_a_group_is_one_request_and_what_is_sampled_is_what_is_scored(
     given = {"vllm_server_url": "http://localhost:1"} if mode == "vllm_server" else {}
     trainer = train(world, tmp_path, rollouts=mode, prompts_per_pass=2, **given)
     vllm = trainer.vllm_generation
-    assert vllm.asked == [(4, GROUP)] * 3
+    assert vllm.asked == [GROUP] * 3 * 4
     assert vllm.synced == 3  # TRL hands the weights over before the first step too
     assert vllm.generation_kwargs["logit_bias"][trainer.core().config.image_token_id] == -100.0
     for line in lines(trainer):
         assert line["sampling/sampling_logp_difference/max"] < 1e-5
         assert line["sampling/importance_sampling_ratio/mean"] == pytest.approx(1, abs=1e-5)
         assert line["grad_norm"] > 1e-3
+
+
+@pytest.mark.parametrize(
+    ("mode", "setting"), [("vllm_colocate", "vllm_max_tokens"), ("vllm_server", "the server's --max-model-len")]
+)
+def test_completions_that_vllm_would_cut_short_are_refused_before_the_first_step(
+    world: Path, tmp_path: Path, stand_in: None, mode: str, setting: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The longest prompt has 71 tokens: with 6 of completion, 77 are room enough."""
+    monkeypatch.setattr(AnsweringWithTheModel, "room", 76)
+    given = {"vllm_server_url": "http://localhost:1"} if mode == "vllm_server" else {"vllm_max_tokens": 76}
+    with pytest.raises(
+        SampleError, match=rf"'train-\d+': 71 prompt tokens and up to 6 .*room for 76 .*set {setting} to 77 or more"
+    ):
+        train(world, tmp_path / "short", rollouts=mode, **given)
+    monkeypatch.setattr(AnsweringWithTheModel, "room", 77)
+    given |= {"vllm_max_tokens": 77} if mode == "vllm_colocate" else {}
+    assert lines(train(world, tmp_path / "enough", rollouts=mode, steps=1, **given))
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_the_run_s_seed_decides_what_vllm_draws(world: Path, tmp_path: Path, stand_in: None, mode: str) -> None:
+    """Every request has a seed of its own, also in a run that goes on."""
+    given: dict[str, Any] = {"rollouts": mode, "save_steps": 1}
+    given |= {"vllm_server_url": "http://localhost:1"} if mode == "vllm_server" else {}
+    first, other = (train(world, tmp_path / str(seed), seed=seed, **given).vllm_generation for seed in (0, 1))
+    drawn = {seed + member for seed in [*first.seeds, *other.seeds] for member in range(GROUP)}
+    assert len(drawn) == 2 * 3 * 4 * GROUP, "vLLM counts up from a request's seed: none meets another"
+    halfway = str(tmp_path / "0" / TRAINER_FOLDER / "checkpoint-2")
+    resumed = train(world, tmp_path / "0", resume=halfway, seed=0, **given).vllm_generation
+    assert sorted(resumed.seeds) == sorted(first.seeds[8:]) and len(resumed.seeds) == 4
+
+
+@pytest.mark.parametrize(("mode", "parallel"), [("server", 1), ("colocate", 2)])
+def test_processes_that_ask_together_agree_on_the_seeds(mode: str, parallel: int) -> None:
+    """Four processes of two prompts: the server is asked by the first for all, an engine on two by both alike."""
+
+    def seeds(index: int, count: int) -> list[int]:
+        asking = SimpleNamespace(
+            accelerator=SimpleNamespace(process_index=index, num_processes=4),
+            vllm_mode=mode,
+            vllm_tensor_parallel_size=parallel,
+            args=SimpleNamespace(seed=5),
+            state=SimpleNamespace(global_step=7),
+            _round=0,
+            _vllm_copies=GROUP,
+        )
+        return SamplingTrainer._request_seeds(asking, count)
+
+    of = {process: [request_seed(5, 7, 0, process, prompt) for prompt in range(2)] for process in range(4)}
+    if mode == "server":
+        assert seeds(0, 8) == [seed for process in range(4) for seed in of[process]]
+        return
+    copies = {process: [seed + member for seed in of[process] for member in range(GROUP)] for process in of}
+    assert seeds(0, 4 * GROUP) == seeds(1, 4 * GROUP) == copies[0] + copies[1]
+    assert seeds(2, 4 * GROUP) == seeds(3, 4 * GROUP) == copies[2] + copies[3]
 
 
 def test_groups_that_tie_are_scored_without_gradient(world: Path, tmp_path: Path, stand_in: None) -> None:
@@ -148,7 +244,8 @@ def test_groups_that_tie_are_scored_without_gradient(world: Path, tmp_path: Path
 
 def test_ties_are_replaced_by_further_requests(world: Path, tmp_path: Path, stand_in: None) -> None:
     trainer = train(world, tmp_path, begins_well, resample_rounds=2)
-    assert len(trainer.vllm_generation.asked) > 3
+    assert len(trainer.vllm_generation.asked) > 3 * 4
+    assert len(set(trainer.vllm_generation.seeds)) == len(trainer.vllm_generation.seeds)
     assert all(line["sampling/sampling_logp_difference/max"] < 1e-5 for line in lines(trainer))
 
 
@@ -171,10 +268,9 @@ def test_a_prompt_that_vllm_reads_otherwise_is_refused(
 def test_the_real_vllm_beside_training(tmp_path: Path, lora: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     """It sees what we see: prompts, pictures and, after every step, weights; else log-probabilities would differ."""
     import transformers
-    import trl.generation.vllm_generation as generation
 
-    exact = functools.partial(generation.LLM, dtype="float32", enforce_eager=True)  # else 16 bits
-    monkeypatch.setattr(generation, "LLM", exact)
+    exact = functools.partial(trl_generation.LLM, dtype="float32", enforce_eager=True)  # else 16 bits
+    monkeypatch.setattr(trl_generation, "LLM", exact)
     monkeypatch.setattr("vllm._custom_ops._supports_onednn", False)  # on CPU it packs weights, and they never change
     monkeypatch.setenv("VLLM_ENABLE_V1_MULTIPROCESSING", "0")
     for name, value in {"VLLM_CPU_KVCACHE_SPACE": "1", "MASTER_ADDR": "127.0.0.1"}.items():

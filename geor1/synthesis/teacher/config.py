@@ -52,7 +52,6 @@ class TeacherConfig(AskingConfig):
     batch_size: int = 256
     dtype: str = "bfloat16"
     context_tokens: int = 16384
-    images_per_prompt: int = 8
     concurrency: int = 32
     timeout_s: float = 600.0
     usd_per_million_in: float = 0.0

@@ -38,6 +38,9 @@ class Nobody:
     def identity(self) -> None:
         """None: it has no weights."""
 
+    def close(self) -> None:
+        """Nothing was loaded."""
+
     def complete(self, requests: Iterable[Request]) -> Iterator[Finished]:
         """Hand nothing back."""
         yield from ()

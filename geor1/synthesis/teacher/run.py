@@ -8,6 +8,7 @@ shards put together are those of one process.
 from __future__ import annotations
 
 import collections
+import contextlib
 import dataclasses
 import functools
 import logging
@@ -24,7 +25,7 @@ from geor1.records import Question, Scaffold, write_jsonl
 from geor1.runs import ConfigError, atomic_write_text, write_json
 from geor1.synthesis.teacher.checks import Checker, scaffold_of
 from geor1.synthesis.teacher.config import TeacherConfig
-from geor1.synthesis.teacher.jobs import SHARD_FOLDERS, Shard, make_jobs, names_of, number_of
+from geor1.synthesis.teacher.jobs import SHARD_FOLDERS, Job, Shard, make_jobs, names_of, number_of
 from geor1.synthesis.teacher.report import add_attempt, seconds_spent, table, yield_report
 from geor1.synthesis.teacher.rounds import Kept, Nobody, Sampled, sample
 from geor1.synthesis.teacher.templates import load_template
@@ -65,7 +66,7 @@ def run_teacher(
         shard: Ask this share alone and write no results; one process a shard, each with a folder of its own.
         merge: Ask nothing; make the results of what all shards have generated. The report says how many completions
             the same call without ``merge`` would ask for in place of near-duplicates.
-        backend: Instead of the one that the config names.
+        backend: Instead of the one that the config names; the caller closes it.
 
     Returns:
         ``out_dir``.
@@ -85,24 +86,33 @@ def run_teacher(
     root = Path(config.generations) if config.generations else out_dir
     folder = root / shard.folder
     folder.mkdir(parents=True, exist_ok=True)
-    backend = backend or choose_backend(config, config.model)
-    backend = Nobody(backend.name) if merge else backend
     run = _Run(config, questions, data_dir, shard, Checker(config, Names(*names_of(questions))))
     fatal: BackendError | None = None
-    with only_writer(folder):
+    with only_writer(folder), _answering(run, backend, merge=merge) as asked:
         _check_divided_alike(root, shard, merge)
         journal = PredictionJournal(folder / GENERATIONS, also=[p for p in journals(root) if p.parent != folder])
         try:
-            by_template = run.sampled(backend, journal, None if merge else folder, merge=merge)
+            by_template = run.sampled(asked, journal, None if merge else folder, merge=merge)
         except BackendError as error:
             fatal = error
-            by_template = run.sampled(Nobody(backend.name), journal, None, merge=False)
+            by_template = run.sampled(Nobody(asked.name), journal, None, merge=False)
         if shard.count == 1:
             write_results(by_template, config, data_dir, out_dir, root, finished=fatal is None)
     if fatal is not None:
         raise fatal
     _check_answered(by_template, root, merge=merge)
     return out_dir
+
+
+@contextlib.contextmanager
+def _answering(run: _Run, given: Backend | None, *, merge: bool) -> Iterator[Backend]:
+    """Who answers: the one given, or the one that the config names, which is closed after it."""
+    backend = given or choose_backend(run.config, run.config.model, images_per_prompt=run.images_per_prompt)
+    try:
+        yield Nobody(backend.name) if merge else backend
+    finally:
+        if given is None:
+            backend.close()
 
 
 def _check_divided_alike(root: Path, shard: Shard, merge: bool) -> None:
@@ -136,6 +146,22 @@ class _Run:
         """How the model is asked; a checkpoint in a folder here is read whole for its hash, once."""
         return asking_of(self.config, self.config.model, self.config.model)
 
+    @functools.cached_property
+    def jobs(self) -> dict[str, list[Job]]:
+        """What is asked, by template."""
+        by_template: dict[str, list[Job]] = {}
+        for name in self.config.templates:
+            template = load_template(name)
+            if template.name in by_template:
+                raise ConfigError(f"templates: two are named {template.name!r}; give each its own name")
+            by_template[template.name] = make_jobs(self.questions, template, self.config, self.shard)
+        return by_template
+
+    @property
+    def images_per_prompt(self) -> int:
+        """Most images that a prompt shows."""
+        return max((len(job.images) for jobs in self.jobs.values() for job in jobs), default=1)
+
     def sampled(self, backend: Backend, journal: PredictionJournal, books: Path | None, *, merge: bool) -> ByTemplate:
         """Every template's jobs with their completions.
 
@@ -145,7 +171,7 @@ class _Run:
             books: Folder whose attempts are timed.
             merge: Near-duplicates that nothing has replaced yet are no gap.
         """
-        by_template = self._jobs()
+        by_template = {name: [Sampled(job) for job in jobs] for name, jobs in self.jobs.items()}
         kept = Kept(self.checker, self.config.duplicate_similarity)
         spent: collections.Counter[str] = collections.Counter()
         before = len(journal)
@@ -165,16 +191,6 @@ class _Run:
         finally:
             if books is not None:
                 add_attempt(books, f"{self.shard.index}/{self.shard.count}", len(journal) - before, spent)
-        return by_template
-
-    def _jobs(self) -> ByTemplate:
-        by_template: ByTemplate = {}
-        for name in self.config.templates:
-            template = load_template(name)
-            if template.name in by_template:
-                raise ConfigError(f"templates: two are named {template.name!r}; give each its own name")
-            jobs = make_jobs(self.questions, template, self.config, self.shard)
-            by_template[template.name] = [Sampled(job) for job in jobs]
         return by_template
 
     def _lacking(self, by_template: ByTemplate) -> bool:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+import vllm_package
 from scripted_server import ScriptedServer
-from teacher_cases import served
+from teacher_cases import served, write_questions
 from vllm_server import SERVER_ENVIRONMENT, save_for_vllm, serving
 
 from geor1.asking.backends import UnansweredError
@@ -18,6 +20,7 @@ from geor1.runs.typed import build_dataclass
 from geor1.synthesis.config import SynthesisConfig
 from geor1.synthesis.run import run_synthesis
 from geor1.synthesis.teacher import templates
+from geor1.synthesis.teacher.config import TeacherConfig
 from geor1.synthesis.teacher.run import CHECKED, REPORT, SCAFFOLDS, TABLE, run_teacher
 
 TEACHING = {"model": "tiny", "templates": ["positive", "geolocation"], "min_tokens": 0, "samples": 4, "concurrency": 4}
@@ -120,6 +123,22 @@ def real_questions(tmp_path_factory: pytest.TempPathFactory, real_data: Path) ->
     return run_synthesis(config, tmp_path_factory.mktemp("real"))
 
 
+@pytest.mark.parametrize(
+    ("templates", "images"), [(("geolocation", "search"), 9), (("positive", "geolocation"), 2), (("geolocation",), 1)]
+)
+def test_vllm_gets_room_for_the_images_that_the_templates_show(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, templates: tuple[str, ...], images: int
+) -> None:
+    """A stand-in for the package, which refuses more."""
+    monkeypatch.setitem(sys.modules, "vllm", vllm_package.package())
+    questions = write_questions(tmp_path / "data", 3, options=8)
+    config = TeacherConfig(backend="vllm", model="big", templates=templates, samples=1)
+    run_teacher(config, questions, tmp_path / "data", tmp_path / "out")
+    (engine,) = vllm_package.LLM.made
+    assert engine.settings["limit_mm_per_prompt"] == {"image": images, "video": 0}
+    assert engine.share == 0.0, "shut down"
+
+
 @pytest.mark.vllm
 @pytest.mark.timeout(900)
 def test_vllm_in_this_process(real_questions: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -127,7 +146,7 @@ def test_vllm_in_this_process(real_questions: Path, tmp_path: Path, monkeypatch:
         monkeypatch.setenv(variable, value)
     questions = read_jsonl(real_questions / "questions_train.jsonl", Question)
     settings = {"backend": "vllm", "model": str(save_for_vllm(tmp_path / "base")), "dtype": "float32", "samples": 2}
-    settings |= {"context_tokens": 1024, "images_per_prompt": 6, "max_new_tokens": 64, "templates": ("positive",)}
+    settings |= {"context_tokens": 1024, "max_new_tokens": 64, "templates": ("positive",)}
     config = build_dataclass(SynthesisConfig, {"teaching": settings}, "vllm").teaching
     run_teacher(config, questions, real_questions, tmp_path / "out")
     total = json.loads((tmp_path / "out" / REPORT).read_text())["total"]
