@@ -184,7 +184,7 @@ def accelerate_settings(launch: LaunchConfig, job_dir: Path) -> dict[str, Any]:
             "fsdp_version": 2,
             "fsdp_auto_wrap_policy": "TRANSFORMER_BASED_WRAP",  # the model names its layers itself
             "fsdp_reshard_after_forward": True,
-            "fsdp_state_dict_type": "FULL_STATE_DICT",
+            "fsdp_state_dict_type": "SHARDED_STATE_DICT",  # the full one writes every weight twice
             "fsdp_cpu_ram_efficient_loading": False,
         }
     if kind == "DEEPSPEED":

@@ -27,6 +27,8 @@ from geor1.models.decoding import decode
 from geor1.models.encoding import PromptEncoder
 from geor1.models.loading import load_model, load_processor
 from geor1.models.training import gathered_weights, lora_settings, spreads_weights
+from geor1.runs import LaunchConfig
+from geor1.runs.processes import accelerate_settings
 
 
 def shard_on_cpu() -> None:
@@ -35,6 +37,7 @@ def shard_on_cpu() -> None:
     from accelerate.state import AcceleratorState, PartialState
     from accelerate.utils import DistributedType
 
+    said = accelerate_settings(LaunchConfig(processes=2, launcher="fsdp2"), Path())["fsdp_config"]
     Accelerator(cpu=True)
     for state in (PartialState, AcceleratorState):
         state._shared_state["distributed_type"] = DistributedType.FSDP
@@ -42,8 +45,8 @@ def shard_on_cpu() -> None:
         fsdp_version=2,
         auto_wrap_policy="transformer_based_wrap",
         transformer_cls_names_to_wrap=["Qwen2_5_VLDecoderLayer", "Qwen2_5_VLVisionBlock"],
-        state_dict_type="full_state_dict",
-        reshard_after_forward=True,
+        state_dict_type=said["fsdp_state_dict_type"].lower(),
+        reshard_after_forward=said["fsdp_reshard_after_forward"],
     )
 
 
