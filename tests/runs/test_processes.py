@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import job_cases
 import pytest
@@ -15,10 +16,12 @@ import yaml
 from slurm_cluster import free_port
 
 from geor1.cli import main
+from geor1.grpo.config import GrpoConfig
 from geor1.runs import ConfigError, LaunchConfig, launch_config, run_stage
 from geor1.runs.jobs.files import JobFiles
 from geor1.runs.jobs.supervise import _command
 from geor1.runs.processes import LAUNCHERS, accelerate_command, accelerate_settings, deepspeed_settings, require_package
+from geor1.sft.config import SftConfig
 
 
 @pytest.mark.parametrize(
@@ -72,6 +75,49 @@ def test_a_wrong_launch_is_one_line_and_code_2(
     monkeypatch.setenv("GEOR1_LAUNCH", "")
     assert main(["run", "03", "--launch", *words]) == 2
     assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("config", "launch", "message"),
+    [
+        (SftConfig(lora=True), {"launcher": "fsdp2"}, "lora: .*'fsdp2' each process holds a part.*launcher=ddp"),
+        (SftConfig(lora=True, quantize="nf4"), {"launcher": "deepspeed_zero3"}, "lora: .*'deepspeed_zero3'"),
+        (GrpoConfig(lora=True, rollouts="vllm_colocate"), {"launcher": "fsdp2"}, "lora: .*'fsdp2'"),
+        (GrpoConfig(), {"launcher": "fsdp2"}, "rollouts: with launcher='fsdp2'.*expected rollouts=vllm_colocate"),
+        (GrpoConfig(resample_rounds=1), {}, "resample_rounds: 4 processes .*expected 0"),
+        (SftConfig(batch_size=6), {}, "batch_size: expected a multiple of 4 processes times micro_batch_size=1, got 6"),
+        (GrpoConfig(prompts_per_step=8, prompts_per_pass=4), {}, "4 processes times prompts_per_pass=4, got 8"),
+    ],
+)
+def test_what_a_launcher_cannot_do_is_refused_before_anything_starts(
+    tmp_path: Path, config: Any, launch: dict[str, Any], message: str
+) -> None:
+    stage = "02_scaffold_sft" if isinstance(config, SftConfig) else "03_grpo"
+    with pytest.raises(ConfigError, match=message):
+        run_stage(stage, "smoke", config, never, {}, tmp_path, launch=LaunchConfig(processes=4, **launch))
+    assert not list(tmp_path.rglob(".job")) and not list(tmp_path.rglob("attempts.jsonl"))
+
+
+def never(config: Any, run_dir: Path) -> Path:
+    raise AssertionError("it was started")
+
+
+@pytest.mark.parametrize("launcher", ["ddp", "deepspeed_zero2"])
+def test_what_goes_together_is_let_through(launcher: str) -> None:
+    launch = LaunchConfig(processes=4, launcher=launcher)
+    SftConfig(lora=True, quantize="nf4", batch_size=16, micro_batch_size=2).check_launch(launch)
+    GrpoConfig(lora=True, prompts_per_step=8, prompts_per_pass=2).check_launch(launch)
+    GrpoConfig(rollouts="vllm_colocate").check_launch(LaunchConfig(processes=4, launcher="fsdp2"))
+    GrpoConfig(resample_rounds=1, prompts_per_step=7, prompts_per_pass=0).check_launch(LaunchConfig())
+
+
+def test_a_finished_run_is_there_whatever_launches_the_next(tmp_path: Path) -> None:
+    config = job_cases.PickyConfig(steps=1)
+    with pytest.raises(ConfigError, match="picky: expected one process, got 2"):
+        run_stage("03_grpo", "smoke", config, job_cases.toy_training, {}, tmp_path, launch=LaunchConfig(processes=2))
+    run_stage("03_grpo", "smoke", config, job_cases.toy_training, {}, tmp_path, launch=LaunchConfig())
+    again = LaunchConfig(processes=2)
+    assert run_stage("03_grpo", "smoke", config, job_cases.toy_training, {}, tmp_path, launch=again).cached
 
 
 @pytest.mark.parametrize("launcher", LAUNCHERS)
