@@ -106,6 +106,26 @@ def check_fits(config: Any, launch: LaunchConfig) -> None:
         check(launch)
 
 
+def require_devices(launch: LaunchConfig, visible: int) -> None:
+    """Stop where a machine would start more processes than it has GPUs; without any they share its processors.
+
+    Args:
+        launch: How a stage is launched.
+        visible: GPUs that processes on this machine can see.
+
+    Raises:
+        ConfigError: There are too few.
+    """
+    wanted = launch.processes // launch.machines
+    if 0 < visible < wanted:
+        chosen = os.environ.get("CUDA_VISIBLE_DEVICES")
+        where = "" if chosen is None else f" (CUDA_VISIBLE_DEVICES={chosen})"
+        raise ConfigError(
+            f"processes: {launch.described}: each of {wanted} on this machine needs a GPU of its own, and {visible} "
+            f"can be seen{where}; ask for more GPUs, or --launch processes={visible * launch.machines}"
+        )
+
+
 def refused_adapters(launcher: str) -> str:
     """What is said where ``lora`` meets weights that are spread over processes."""
     return (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import threading
@@ -17,10 +18,17 @@ from slurm_cluster import free_port
 
 from geor1.cli import main
 from geor1.grpo.config import GrpoConfig
-from geor1.runs import ConfigError, LaunchConfig, launch_config, run_stage
+from geor1.runs import ConfigError, JobFailedError, LaunchConfig, launch_config, run_stage
 from geor1.runs.jobs.files import JobFiles
 from geor1.runs.jobs.supervise import _command
-from geor1.runs.processes import LAUNCHERS, accelerate_command, accelerate_settings, deepspeed_settings, require_package
+from geor1.runs.processes import (
+    LAUNCHERS,
+    accelerate_command,
+    accelerate_settings,
+    deepspeed_settings,
+    require_devices,
+    require_package,
+)
 from geor1.sft.config import SftConfig
 
 
@@ -168,6 +176,41 @@ def test_one_s_own_accelerate_file_and_an_absent_package(tmp_path: Path) -> None
     assert command[4] == str(tmp_path / "own.yaml") and "--num_processes" not in command
     with pytest.raises(ConfigError, match="launcher='x': the package no_such_package is not installed here"):
         require_package("no_such_package", "launcher='x'")
+
+
+def pretend_gpus(folder: Path, monkeypatch: pytest.MonkeyPatch, count: int) -> None:
+    """Give the processes of a job a torch that sees so many GPUs and can do nothing else."""
+    (folder / "torch").mkdir(parents=True)
+    (folder / "torch" / "__init__.py").write_text(f"class cuda:\n    device_count = staticmethod(lambda: {count})\n")
+    monkeypatch.setenv("PYTHONPATH", str(folder), prepend=os.pathsep)
+
+
+def test_more_processes_than_gpus_are_refused_before_they_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pretend_gpus(tmp_path / "one", monkeypatch, 1)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3")
+    config = job_cases.ToyConfig(steps=1)
+    message = r"ConfigError: processes: 4 processes, ddp: each of 4 on this machine needs a GPU .* 1 can be seen "
+    with pytest.raises(JobFailedError, match=message + r"\(CUDA_VISIBLE_DEVICES=3\); .*processes=1"):
+        run_stage("03_grpo", "smoke", config, never, {}, tmp_path / "runs", launch=LaunchConfig(processes=4))
+    assert not list(tmp_path.glob("runs/**/calls-*.log")) and not list(tmp_path.glob("runs/**/accelerate.yaml"))
+
+
+@pytest.mark.parametrize(
+    ("processes", "machines", "visible", "fits"),
+    [(4, 1, 0, True), (4, 1, 4, True), (4, 1, 3, False), (8, 2, 4, True), (8, 2, 3, False), (0, 1, 1, True)],
+)
+def test_each_process_of_a_machine_needs_a_gpu_where_there_are_any(
+    monkeypatch: pytest.MonkeyPatch, processes: int, machines: int, visible: int, fits: bool
+) -> None:
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    launch = LaunchConfig(processes=processes, machines=machines)
+    if fits:
+        require_devices(launch, visible)
+    else:
+        with pytest.raises(ConfigError, match=rf"{visible} can be seen; .* processes={visible * machines}$"):
+            require_devices(launch, visible)
 
 
 def test_srun_starts_all_machines_of_a_slurm_job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
