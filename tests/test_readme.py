@@ -8,6 +8,7 @@ import importlib
 import json
 import re
 import shlex
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +22,12 @@ from geor1.evaluation.claims import main as claims
 from geor1.evaluation.claims import regenerate
 from geor1.evaluation.readme import END, START, result_table, with_table
 from geor1.evaluation.results import ClaimsError, read_results
-from geor1.runs import STAGES, load_profile
-from geor1.runs.launch import Executed, parse_given
+from geor1.runs import STAGES, configure, launch_config, load_profile
+from geor1.runs.config import config_class_of, config_fields
+from geor1.runs.launch import Executed, hidden_parameters, parse_given
 from geor1.runs.notebook import check_given, notebook_declarations
+from geor1.runs.processes import check_fits, parse_launch
+from geor1.runs.profiles import check_stage
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -110,6 +114,34 @@ def test_geor1_commands_are_accepted() -> None:
             check_given(name, parse_given(name, text, declared), declared, notebook.stem)
         if options.profile != "mine":  # the reader's own
             load_profile(options.profile)
+
+
+def launched() -> list[str]:
+    """Every ``geor1 run`` command of README.md and papers/full-size.md, the loop over stages written out."""
+    text = README + (ROOT / "papers" / "full-size.md").read_text(encoding="utf-8")
+    found = [command.strip(" `") for command in re.findall(r"\bgeor1 run [^#;`\n]+", text)]
+    return [command.replace("$stage", stage) for command in dict.fromkeys(found)
+            for stage in (STAGES if "$stage" in command else ("",))]  # fmt: skip
+
+
+@pytest.mark.parametrize("command", launched())
+def test_run_commands_give_a_config_that_goes_with_how_it_is_launched(
+    command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    notebooks = tmp_path / "notebooks"
+    shutil.copytree(ROOT / "notebooks", notebooks)
+    (mine,) = re.findall(r"```yaml\n(about:.*?)```", (ROOT / "papers" / "full-size.md").read_text(), flags=re.DOTALL)
+    (notebooks / "profiles" / "mine.yaml").write_text(mine)
+    monkeypatch.setenv("GEOR1_NOTEBOOKS", str(notebooks))
+    options = cli._parser().parse_args(shlex.split(command)[1:])
+    stage = check_stage(options.notebook)
+    given = cli._given(options.parameters)
+    declared = notebook_declarations(notebooks / f"{stage}.ipynb")
+    chosen = {name: parse_given(name, text, declared) for name, text in given.items() if name in declared}
+    chosen |= hidden_parameters(stage, given)
+    fields = {name: value for name, value in chosen.items() if name in config_fields(stage)}
+    config = configure(config_class_of(stage), stage, options.profile, **fields)
+    check_fits(config, launch_config(options.profile, **parse_launch(options.launch or [])))
 
 
 def test_papermill_commands_name_parameters() -> None:

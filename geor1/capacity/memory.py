@@ -34,6 +34,7 @@ class Counts:
         largest_linear: of its largest linear one.
         last: Share of a language layer's linear weights that its last linear layer has, and
         last_vision: the same of a vision layer.
+        tied: Of the head that the embeddings are as well; 0 where it is one of its own.
         kv_token: Numbers that one token leaves behind as keys and values.
         vocabulary: Rows of the head.
     """
@@ -47,6 +48,7 @@ class Counts:
     largest_linear: int
     last: float
     last_vision: float
+    tied: int
     kv_token: int
     vocabulary: int
 
@@ -76,7 +78,7 @@ def count(model: Any) -> Counts:
     from torch import nn
 
     text = model.config.get_text_config()
-    language, vision = model.model.language_model, model.model.visual
+    language, vision, head = model.model.language_model, model.model.visual, model.get_output_embeddings().weight
     head_size = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
     linear = [module for module in language.layers.modules() if isinstance(module, nn.Linear)]
     adapted = [
@@ -96,6 +98,7 @@ def count(model: Any) -> Counts:
         largest_linear=max(layer.weight.numel() for layer in linear),
         last=_last_share(language.layers[0]),
         last_vision=_last_share(vision.blocks[0]),
+        tied=head.numel() if head is model.get_input_embeddings().weight else 0,
         kv_token=2 * text.num_hidden_layers * text.num_key_value_heads * head_size,
         vocabulary=text.vocab_size,
     )

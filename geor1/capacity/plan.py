@@ -8,6 +8,7 @@ import math
 from typing import Any
 
 from geor1.capacity import seconds as step_time
+from geor1.capacity.disk import disk_bytes, saved_bytes
 from geor1.capacity.hardware import EFFICIENCIES
 from geor1.capacity.memory import (
     Counts,
@@ -18,7 +19,6 @@ from geor1.capacity.memory import (
     held,
     host_bytes,
     sampled_in_process,
-    trained,
     vllm_least,
 )
 from geor1.capacity.profile import Assumptions, Machine, Profile
@@ -41,6 +41,7 @@ class Plan:
         phases: Seconds a step by phase, for each of ``EFFICIENCIES``.
         host_bytes: Of a machine's own memory, while the model is loaded.
         saved_bytes: Of a resumable checkpoint.
+        disk_bytes: That a run needs at most: checkpoints kept, one being written, or the product.
         steps: Optimiser steps.
         questions: Prompts a step.
         prompt_tokens: Of a prompt with its pictures.
@@ -55,6 +56,7 @@ class Plan:
     phases: dict[str, dict[str, float]]
     host_bytes: float
     saved_bytes: float
+    disk_bytes: float
     steps: int
     questions: int
     prompt_tokens: int
@@ -175,7 +177,7 @@ def plan_grpo(profile: Profile, machine: Machine | None = None, assumed: Assumpt
         iterations=config.num_iterations,
         checkpointing=config.gradient_checkpointing,
         held_out_passes=evaluated,
-        save_bytes=_saved(numbers, holding) / config.save_steps,
+        save_bytes=saved_bytes(numbers, holding) / config.save_steps,
     )
     plan = _plan("03_grpo", profile, machine, memory, step, holding, config.steps, config.prompts_per_step)
     room = config.vllm_max_tokens if config.rollouts == "vllm_colocate" else 0  # a server has its own
@@ -257,7 +259,7 @@ def plan_sft(
         iterations=1,
         checkpointing=config.gradient_checkpointing,
         held_out_passes=0.0,
-        save_bytes=_saved(numbers, holding) / config.save_steps,
+        save_bytes=saved_bytes(numbers, holding) / config.save_steps,
     )
     steps = config.max_steps or math.ceil((config.max_examples or chains) * config.epochs / config.batch_size)
     return _plan("02_scaffold_sft", profile, machine, memory, step, holding, steps, config.batch_size)
@@ -313,11 +315,6 @@ def _times(work: Work, count: int) -> Work:
     return sum([work] * count, Work())
 
 
-def _saved(numbers: Counts, holding: Holding) -> float:
-    """Bytes of a resumable checkpoint: weights that train, and the optimiser's moments."""
-    return 12.0 * trained(numbers, holding)
-
-
 def _plan(
     stage: str, profile: Profile, machine: Machine, memory: Memory, step: Any, holding: Holding, steps: int, asked: int
 ) -> Plan:
@@ -333,7 +330,8 @@ def _plan(
             for name, share in EFFICIENCIES.items()
         },
         host_bytes=host_bytes(numbers, holding, machine.per_machine),
-        saved_bytes=_saved(numbers, holding),
+        saved_bytes=saved_bytes(numbers, holding),
+        disk_bytes=disk_bytes(numbers, holding),
         steps=steps,
         questions=asked,
         prompt_tokens=step.prompt_tokens,

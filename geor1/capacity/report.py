@@ -21,6 +21,7 @@ from geor1.capacity.memory import counts
 from geor1.capacity.plan import Plan, evaluation_hours, evaluation_tokens, plan_grpo, plan_sft
 from geor1.capacity.profile import Assumptions, Machine, Profile, read_profile
 from geor1.capacity.seconds import PHASES, REMEDIES
+from geor1.models.uploads import KEPT
 
 PROFILES = ("qwen2.5-vl-3b", "qwen2.5-vl-7b", "qwen3-vl-4b", "paper", "single-gpu-24gb")
 PAIRS = {"16 k": 16_000, "224 k": 223_736, "1.6 M": 1_600_000}
@@ -65,11 +66,12 @@ def profile_table(profile: Profile, plans: Sequence[Plan]) -> str:
             "context_tokens or lower max_new_tokens.**"
         )
     loading = max(plan.host_bytes for plan in plans)
-    saved = plans[-1].saved_bytes
+    saved, disk = plans[-1].saved_bytes, max(plan.disk_bytes for plan in plans)
     host = (
         f"Loading takes {loading / GIB:.0f} GiB of a machine's own memory. A resumable checkpoint of stage 03 has "
         f"{saved / GB:.1f} GB: {saved / DISK_BYTES_PER_S:.0f} s to a local disk (in the table), and as long again for "
-        "its copy to `checkpoint_url` at the same speed, which the table leaves out."
+        "its copy to `checkpoint_url` at the same speed, which the table leaves out. The run folder of a stage grows "
+        f"to {disk / GB:.0f} GB: {KEPT} checkpoints are kept while another or the finished model is written."
     )
     return "\n\n".join([head, memory_table(plans), time_table(plans), host, tail])
 

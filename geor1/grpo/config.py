@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 
 from geor1.grpo.rewards import PRESETS, RewardWeights
-from geor1.runs import ConfigError
+from geor1.runs import ConfigError, LaunchConfig
+from geor1.runs.processes import refused_adapters, share_of
 
 LOSS_TYPES = ("grpo", "dr_grpo", "dapo", "bnpo", "cispo", "sapo", "luspo", "vespo")  # the names are TRL's
 LEVELS = ("token", "sequence")
@@ -228,6 +229,29 @@ class GrpoConfig:
                 f"save_steps: expected a multiple of num_iterations={self.num_iterations}, got {self.save_steps}; "
                 "only there does no unfinished batch of completions get lost"
             )
+
+    def check_launch(self, launch: LaunchConfig) -> None:
+        """Refuse what training would stop at after it has loaded the model.
+
+        Args:
+            launch: How the stage is to be launched.
+
+        Raises:
+            ConfigError: Adapters, or sampling in process, on weights that processes share out; questions that they
+                cannot share out evenly, or would replace by others.
+        """
+        if self.lora and launch.spreads_weights:
+            raise ConfigError(refused_adapters(launch.launcher))
+        if self.rollouts == "in_process" and launch.spreads_weights:
+            raise ConfigError(
+                f"rollouts: with launcher={launch.launcher!r} each process holds a part of the weights, and cannot "
+                "sample by itself; expected rollouts=vllm_colocate or vllm_server, or launcher ddp or deepspeed_zero2"
+            )
+        if self.resample_rounds and launch.processes > 1:
+            raise ConfigError(
+                f"resample_rounds: {launch.processes} processes would need different numbers of rounds; expected 0"
+            )
+        share_of(self.prompts_per_step, self.prompts_per_pass, launch, "prompts_per_step", "prompts_per_pass")
 
     @property
     def corrects(self) -> bool:

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from transformers import TrainerCallback
 
 from geor1.models.tracking import NoTracker, open_tracker, require_tracker
-from geor1.models.uploads import CheckpointCopies, fetch_latest
+from geor1.models.uploads import KEPT, CheckpointCopies, fetch_latest
 from geor1.runs import ConfigError, Progress, RunStoppedError, append_metrics, atomic_write_text, truncate_metrics
 from geor1.runs.keys import TRAINER_FOLDER
 from geor1.runs.processes import read_launch
@@ -121,7 +121,7 @@ def trainer_settings(run_dir: Path, *, seed: int, learning_rate: float, steps: i
         "max_steps": steps,
         "save_strategy": "steps",
         "save_steps": save_steps,
-        "save_total_limit": 2,
+        "save_total_limit": KEPT,
         "logging_steps": 1,
         "report_to": "none",
         "ddp_timeout": int(patience_s(run_dir)),

@@ -24,7 +24,7 @@ from geor1.runs.finishing import UPLOADS_FILE
 INDEX = "complete.json"
 SIDE_FOLDER = "run"  # in a copy: files of the run folder that a resumed run goes on writing
 SIDE_FILES = ("metrics.jsonl", "timings.jsonl", "rollouts.jsonl")
-KEPT = 2  # copies, as many as the trainer keeps here
+KEPT = 2  # checkpoints, by the trainer and of their copies
 _TRIES = 3
 _WAIT_S = 5.0
 _READ_BACK_BYTES = 16 << 20  # larger files are compared by size alone

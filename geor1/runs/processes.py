@@ -24,6 +24,7 @@ from geor1.runs.typed import build_dataclass
 LAUNCH_VARIABLE = "GEOR1_LAUNCH"
 LAUNCH_FILE = "launch.json"  # in the run folder, for the code that trains
 LAUNCHERS = ("", "ddp", "fsdp2", "deepspeed_zero2", "deepspeed_zero3")
+SPREADING = ("fsdp2", "deepspeed_zero3")  # each process holds a part of the weights
 TRACKERS = ("auto", "none", "tensorboard", "trackio", "wandb")
 TRAINING_STAGES = ("02_scaffold_sft", "03_grpo")
 DEFAULT_PORT = 29500  # where machines meet, accelerate's own default
@@ -79,11 +80,77 @@ class LaunchConfig:
         return self.processes > 0 or bool(self.accelerate_config)
 
     @property
+    def spreads_weights(self) -> bool:
+        """Whether each process holds a part of the weights only; an ``accelerate_config`` is not looked into."""
+        return self.launcher in SPREADING
+
+    @property
     def described(self) -> str:
         """One phrase: how many processes, and how they share the model."""
         how = self.accelerate_config or self.launcher or ("ddp" if self.processes > 1 else "one process")
         several = f"{self.processes} processes, {how}" if self.processes > 1 else how
         return several + (f", {self.machines} machines" if self.machines > 1 else "")
+
+
+def check_fits(config: Any, launch: LaunchConfig) -> None:
+    """Stop, before anything is started, what the processes would stop at once each of them has loaded the model.
+
+    Args:
+        config: Of a training stage; its method ``check_launch(launch)``, if it has one, knows what it cannot do.
+        launch: How the stage is to be launched.
+
+    Raises:
+        ConfigError: The two do not go together.
+    """
+    if check := getattr(config, "check_launch", None):
+        check(launch)
+
+
+def require_devices(launch: LaunchConfig, visible: int) -> None:
+    """Stop where a machine would start more processes than it has GPUs; without any they share its processors.
+
+    Args:
+        launch: How a stage is launched.
+        visible: GPUs that processes on this machine can see.
+
+    Raises:
+        ConfigError: There are too few.
+    """
+    wanted = launch.processes // launch.machines
+    if 0 < visible < wanted:
+        chosen = os.environ.get("CUDA_VISIBLE_DEVICES")
+        where = "" if chosen is None else f" (CUDA_VISIBLE_DEVICES={chosen})"
+        raise ConfigError(
+            f"processes: {launch.described}: each of {wanted} on this machine needs a GPU of its own, and {visible} "
+            f"can be seen{where}; ask for more GPUs, or --launch processes={visible * launch.machines}"
+        )
+
+
+def refused_adapters(launcher: str) -> str:
+    """What is said where ``lora`` meets weights that are spread over processes."""
+    return (
+        f"lora: adapters are merged into whole weights, and with launcher={launcher!r} each process holds a part of "
+        "them; expected launcher ddp or deepspeed_zero2 (--launch launcher=ddp)"
+    )
+
+
+def share_of(whole: int, part: int, launch: LaunchConfig, name: str, part_name: str) -> None:
+    """Stop where processes cannot share a step out evenly.
+
+    Args:
+        whole: What a step takes, all processes together.
+        part: What a forward pass takes; 0 for all that a process has.
+        launch: How many processes there are, if it says so.
+        name: Of the parameter that gives ``whole``, and
+        part_name: of the one that gives ``part``.
+
+    Raises:
+        ConfigError: They cannot.
+    """
+    if launch.processes and whole % (launch.processes * (part or 1)):
+        raise ConfigError(
+            f"{name}: expected a multiple of {launch.processes} processes times {part_name}={part or 1}, got {whole}"
+        )
 
 
 def launch_config(profile: str, **overrides: Any) -> LaunchConfig:
@@ -184,7 +251,7 @@ def accelerate_settings(launch: LaunchConfig, job_dir: Path) -> dict[str, Any]:
             "fsdp_version": 2,
             "fsdp_auto_wrap_policy": "TRANSFORMER_BASED_WRAP",  # the model names its layers itself
             "fsdp_reshard_after_forward": True,
-            "fsdp_state_dict_type": "FULL_STATE_DICT",
+            "fsdp_state_dict_type": "SHARDED_STATE_DICT",  # the full one writes every weight twice
             "fsdp_cpu_ram_efficient_loading": False,
         }
     if kind == "DEEPSPEED":

@@ -28,7 +28,7 @@ from geor1.runs.finishing import drop_trainer, finish_run
 from geor1.runs.keys import code_version, enclosing_run, fingerprint, no_part_of_key, run_key
 from geor1.runs.logs import announce, log_to
 from geor1.runs.manifest import check_products, read_manifest
-from geor1.runs.processes import LAUNCH_FILE, TRAINING_STAGES, LaunchConfig, launch_config
+from geor1.runs.processes import LAUNCH_FILE, TRAINING_STAGES, LaunchConfig, check_fits, launch_config
 from geor1.runs.profiles import check_stage
 from geor1.runs.provenance import git_state, hardware, package_versions, peak_memory, reset_peak_memory
 from geor1.runs.stopping import clear_stop, stop_on_signals
@@ -100,6 +100,7 @@ def run_stage(
         The finished run.
 
     Raises:
+        ConfigError: The stage's config and ``launch`` do not go together.
         ManifestError: A damaged manifest, a product changed after the run, or an input that is not finished.
         DiskFullError: Full disk; nothing half-written counts as finished.
         RunLockedError: Another process holds the key for longer than ``lock_timeout_s``.
@@ -151,6 +152,7 @@ def _execute(
     launch: LaunchConfig,
 ) -> dict[str, Any]:
     """Call the stage, here or in processes of its own, and return the manifest."""
+    check_fits(config, launch)
     attempts = _count_attempt(folder)
     write_json(folder / "config.json", {name: head[name] for name in ("stage", "profile", "parameters")})
     clear_stop(folder)

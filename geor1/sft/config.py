@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 
-from geor1.runs import ConfigError
+from geor1.runs import ConfigError, LaunchConfig
+from geor1.runs.processes import refused_adapters, share_of
 
 QUANTIZATIONS = ("", "nf4")
 
@@ -91,6 +92,19 @@ class SftConfig:
             raise ConfigError(f"adam_beta2: expected between 0 and 1, got {self.adam_beta2}")
         if "/" in self.scaffolds or not self.scaffolds.endswith(".jsonl"):
             raise ConfigError(f"scaffolds: expected a .jsonl file name in the data folder, got {self.scaffolds!r}")
+
+    def check_launch(self, launch: LaunchConfig) -> None:
+        """Refuse what training would stop at after it has loaded the model.
+
+        Args:
+            launch: How the stage is to be launched.
+
+        Raises:
+            ConfigError: Adapters on weights that processes share out, or a batch that they cannot share out evenly.
+        """
+        if self.lora and launch.spreads_weights:
+            raise ConfigError(refused_adapters(launch.launcher))
+        share_of(self.batch_size, self.micro_batch_size, launch, "batch_size", "micro_batch_size")
 
     @property
     def passes_size(self) -> int:

@@ -92,6 +92,31 @@ def test_start_and_host_by_hand() -> None:
     assert vllm_least(numbers, 0, 4) == 2 * total / 4
 
 
+def slurm_script(name: str) -> tuple[dict[str, str], list[str]]:
+    """Options that a script asks Slurm for, and the words of its first example."""
+    text = (PAPERS / "slurm" / f"{name}.sbatch").read_text()
+    asked = dict(re.findall(r"^#SBATCH --([a-z-]+)(?:=(\S+))?", text, flags=re.MULTILINE))
+    example = re.search(rf"^#   sbatch (.*{name}\.sbatch .*)$", text, flags=re.MULTILINE)
+    assert example
+    return asked, example[1].split()
+
+
+@pytest.mark.parametrize("name", ["run", "sweep"])
+def test_slurm_is_asked_for_what_the_example_takes(name: str) -> None:
+    asked, words = slurm_script(name)
+    profile = read_profile(words[words.index("--profile") + 1] if name == "sweep" else words[2])
+    machine = profile.machine
+    assert f"--gpus-per-node={machine.per_machine}" in words
+    if name == "run":
+        assert asked["exclusive"] == "" and asked["mem"] == "0"
+    else:
+        plain = {"lora_rank": 0, "quantized": False, "freeze_vision": True, "reference": False}
+        holding = Holding(sharing=machine.sharing, devices=machine.devices, **plain)
+        loading = host_bytes(counts(profile.architecture), holding, machine.per_machine)
+        assert 1.2 * loading < int(asked["mem"].removesuffix("G")) * GIB < 2 * loading
+        assert int(asked["cpus-per-task"]) >= 2 * machine.per_machine
+
+
 def test_a_share_too_small_for_vllm_is_called_that() -> None:
     (row,) = report.memory_table([plan_grpo(read_profile("paper", vllm_gpu_memory=0.1))]).splitlines()[2:]
     assert re.search(r"\*\*vLLM's share is \d+\.\d GiB too small\*\*", row)

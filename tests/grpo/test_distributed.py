@@ -19,6 +19,8 @@ from geor1.grpo.run import trl_settings
 from geor1.models import training
 from geor1.models.loading import load_model
 from geor1.runs import ConfigError, read_metrics
+from geor1.sft.config import SftConfig
+from geor1.sft.run import run_sft
 
 HERE = Path(__file__).parent
 SETTINGS: dict[str, Any] = {
@@ -140,6 +142,26 @@ def test_a_killed_run_of_two_processes_resumes(world: Path, tmp_path: Path) -> N
     assert read_metrics(killed) == trace
     for name, value in load_model(whole / "checkpoint").state_dict().items():
         assert value.equal(load_model(killed / "checkpoint").state_dict()[name]), name
+
+
+def test_weights_that_are_shared_out_are_saved_once_and_resumed_from(world: Path, tmp_path: Path) -> None:
+    """Stage 02 with FSDP2 as its launcher sets it, killed at step 3, against one process that is not."""
+    settings = {"base_model": str(world / "base"), "max_steps": 4, "batch_size": 4, "save_steps": 2, "threads": 1}
+    run_sft(SftConfig(**settings, freeze_vision=True), world / "data", tmp_path / "alone")
+    script, given = HERE.parent / "models" / "killed_run.py", json.dumps({**settings, "freeze_vision": True})
+    killed = tmp_path / "killed"
+    assert launch(2, script, "sft_fsdp2", "3", given, str(world / "data"), str(killed)).returncode != 0
+    saved = killed / "trainer" / "checkpoint-2"
+    assert {path.name for path in saved.iterdir() if path.is_dir()} == {"pytorch_model_fsdp_0", "optimizer_0"}
+    assert not [*saved.glob("*.safetensors"), *saved.glob("*.bin")], "the weights lie there twice"
+    assert len(list(saved.glob("pytorch_model_fsdp_0/*.distcp"))) == 2, "each process writes its own"
+    done = launch(2, script, "sft_fsdp2", "0", given, str(world / "data"), str(killed))
+    assert done.returncode == 0 and "resuming from checkpoint-2" in done.stdout + done.stderr, done.stderr[-3000:]
+    for ours, theirs in zip(read_metrics(killed), read_metrics(tmp_path / "alone"), strict=True):
+        assert ours["loss"] == pytest.approx(theirs["loss"], rel=1e-5)
+    whole = load_model(tmp_path / "alone" / "checkpoint").state_dict()
+    for name, value in load_model(killed / "checkpoint").state_dict().items():
+        torch.testing.assert_close(value, whole[name], rtol=1e-4, atol=1e-5)
 
 
 def test_processes_share_the_questions_of_a_step_out_evenly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

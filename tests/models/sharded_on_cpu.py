@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
+
+from geor1.runs import LaunchConfig
+from geor1.runs.processes import accelerate_settings
 
 
 def shard_on_cpu(policy: Any = None) -> None:
@@ -15,6 +19,7 @@ def shard_on_cpu(policy: Any = None) -> None:
     from accelerate.state import AcceleratorState, PartialState
     from accelerate.utils import DistributedType
 
+    said = accelerate_settings(LaunchConfig(processes=2, launcher="fsdp2"), Path())["fsdp_config"]
     Accelerator(cpu=True)
     for state in (PartialState, AcceleratorState):
         state._shared_state["distributed_type"] = DistributedType.FSDP
@@ -22,7 +27,7 @@ def shard_on_cpu(policy: Any = None) -> None:
         fsdp_version=2,
         auto_wrap_policy="transformer_based_wrap",
         transformer_cls_names_to_wrap=["Qwen2_5_VLDecoderLayer", "Qwen2_5_VLVisionBlock"],
-        state_dict_type="full_state_dict",
-        reshard_after_forward=True,
+        state_dict_type=said["fsdp_state_dict_type"].lower(),
+        reshard_after_forward=said["fsdp_reshard_after_forward"],
         mixed_precision_policy=policy,
     )

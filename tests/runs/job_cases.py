@@ -11,7 +11,7 @@ import sys
 import time
 from pathlib import Path
 
-from geor1.runs import LaunchConfig, RunFolder, RunStoppedError, append_metrics, read_metrics, run_stage
+from geor1.runs import ConfigError, LaunchConfig, RunFolder, RunStoppedError, append_metrics, read_metrics, run_stage
 from geor1.runs.stopping import stop_requested
 
 
@@ -22,6 +22,16 @@ class ToyConfig:
     steps: int = 10
     seed: int = 0
     fails_at: int = 0
+
+
+@dataclasses.dataclass(frozen=True)
+class PickyConfig(ToyConfig):
+    """Goes with one process only."""
+
+    def check_launch(self, launch: LaunchConfig) -> None:
+        """Refuse two."""
+        if launch.processes > 1:
+            raise ConfigError(f"picky: expected one process, got {launch.processes}")
 
 
 def toy_training(config: ToyConfig, run_dir: Path) -> Path:

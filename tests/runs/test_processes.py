@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import job_cases
 import pytest
@@ -15,10 +17,19 @@ import yaml
 from slurm_cluster import free_port
 
 from geor1.cli import main
-from geor1.runs import ConfigError, LaunchConfig, launch_config, run_stage
+from geor1.grpo.config import GrpoConfig
+from geor1.runs import ConfigError, JobFailedError, LaunchConfig, launch_config, run_stage
 from geor1.runs.jobs.files import JobFiles
 from geor1.runs.jobs.supervise import _command
-from geor1.runs.processes import LAUNCHERS, accelerate_command, accelerate_settings, deepspeed_settings, require_package
+from geor1.runs.processes import (
+    LAUNCHERS,
+    accelerate_command,
+    accelerate_settings,
+    deepspeed_settings,
+    require_devices,
+    require_package,
+)
+from geor1.sft.config import SftConfig
 
 
 @pytest.mark.parametrize(
@@ -74,6 +85,49 @@ def test_a_wrong_launch_is_one_line_and_code_2(
     assert message in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("config", "launch", "message"),
+    [
+        (SftConfig(lora=True), {"launcher": "fsdp2"}, "lora: .*'fsdp2' each process holds a part.*launcher=ddp"),
+        (SftConfig(lora=True, quantize="nf4"), {"launcher": "deepspeed_zero3"}, "lora: .*'deepspeed_zero3'"),
+        (GrpoConfig(lora=True, rollouts="vllm_colocate"), {"launcher": "fsdp2"}, "lora: .*'fsdp2'"),
+        (GrpoConfig(), {"launcher": "fsdp2"}, "rollouts: with launcher='fsdp2'.*expected rollouts=vllm_colocate"),
+        (GrpoConfig(resample_rounds=1), {}, "resample_rounds: 4 processes .*expected 0"),
+        (SftConfig(batch_size=6), {}, "batch_size: expected a multiple of 4 processes times micro_batch_size=1, got 6"),
+        (GrpoConfig(prompts_per_step=8, prompts_per_pass=4), {}, "4 processes times prompts_per_pass=4, got 8"),
+    ],
+)
+def test_what_a_launcher_cannot_do_is_refused_before_anything_starts(
+    tmp_path: Path, config: Any, launch: dict[str, Any], message: str
+) -> None:
+    stage = "02_scaffold_sft" if isinstance(config, SftConfig) else "03_grpo"
+    with pytest.raises(ConfigError, match=message):
+        run_stage(stage, "smoke", config, never, {}, tmp_path, launch=LaunchConfig(processes=4, **launch))
+    assert not list(tmp_path.rglob(".job")) and not list(tmp_path.rglob("attempts.jsonl"))
+
+
+def never(config: Any, run_dir: Path) -> Path:
+    raise AssertionError("it was started")
+
+
+@pytest.mark.parametrize("launcher", ["ddp", "deepspeed_zero2"])
+def test_what_goes_together_is_let_through(launcher: str) -> None:
+    launch = LaunchConfig(processes=4, launcher=launcher)
+    SftConfig(lora=True, quantize="nf4", batch_size=16, micro_batch_size=2).check_launch(launch)
+    GrpoConfig(lora=True, prompts_per_step=8, prompts_per_pass=2).check_launch(launch)
+    GrpoConfig(rollouts="vllm_colocate").check_launch(LaunchConfig(processes=4, launcher="fsdp2"))
+    GrpoConfig(resample_rounds=1, prompts_per_step=7, prompts_per_pass=0).check_launch(LaunchConfig())
+
+
+def test_a_finished_run_is_there_whatever_launches_the_next(tmp_path: Path) -> None:
+    config = job_cases.PickyConfig(steps=1)
+    with pytest.raises(ConfigError, match="picky: expected one process, got 2"):
+        run_stage("03_grpo", "smoke", config, job_cases.toy_training, {}, tmp_path, launch=LaunchConfig(processes=2))
+    run_stage("03_grpo", "smoke", config, job_cases.toy_training, {}, tmp_path, launch=LaunchConfig())
+    again = LaunchConfig(processes=2)
+    assert run_stage("03_grpo", "smoke", config, job_cases.toy_training, {}, tmp_path, launch=again).cached
+
+
 @pytest.mark.parametrize("launcher", LAUNCHERS)
 @pytest.mark.parametrize("machines", [1, 2])
 def test_accelerate_reads_what_is_written_for_it(tmp_path: Path, launcher: str, machines: int) -> None:
@@ -122,6 +176,41 @@ def test_one_s_own_accelerate_file_and_an_absent_package(tmp_path: Path) -> None
     assert command[4] == str(tmp_path / "own.yaml") and "--num_processes" not in command
     with pytest.raises(ConfigError, match="launcher='x': the package no_such_package is not installed here"):
         require_package("no_such_package", "launcher='x'")
+
+
+def pretend_gpus(folder: Path, monkeypatch: pytest.MonkeyPatch, count: int) -> None:
+    """Give the processes of a job a torch that sees so many GPUs and can do nothing else."""
+    (folder / "torch").mkdir(parents=True)
+    (folder / "torch" / "__init__.py").write_text(f"class cuda:\n    device_count = staticmethod(lambda: {count})\n")
+    monkeypatch.setenv("PYTHONPATH", str(folder), prepend=os.pathsep)
+
+
+def test_more_processes_than_gpus_are_refused_before_they_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pretend_gpus(tmp_path / "one", monkeypatch, 1)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3")
+    config = job_cases.ToyConfig(steps=1)
+    message = r"ConfigError: processes: 4 processes, ddp: each of 4 on this machine needs a GPU .* 1 can be seen "
+    with pytest.raises(JobFailedError, match=message + r"\(CUDA_VISIBLE_DEVICES=3\); .*processes=1"):
+        run_stage("03_grpo", "smoke", config, never, {}, tmp_path / "runs", launch=LaunchConfig(processes=4))
+    assert not list(tmp_path.glob("runs/**/calls-*.log")) and not list(tmp_path.glob("runs/**/accelerate.yaml"))
+
+
+@pytest.mark.parametrize(
+    ("processes", "machines", "visible", "fits"),
+    [(4, 1, 0, True), (4, 1, 4, True), (4, 1, 3, False), (8, 2, 4, True), (8, 2, 3, False), (0, 1, 1, True)],
+)
+def test_each_process_of_a_machine_needs_a_gpu_where_there_are_any(
+    monkeypatch: pytest.MonkeyPatch, processes: int, machines: int, visible: int, fits: bool
+) -> None:
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    launch = LaunchConfig(processes=processes, machines=machines)
+    if fits:
+        require_devices(launch, visible)
+    else:
+        with pytest.raises(ConfigError, match=rf"{visible} can be seen; .* processes={visible * machines}$"):
+            require_devices(launch, visible)
 
 
 def test_srun_starts_all_machines_of_a_slurm_job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

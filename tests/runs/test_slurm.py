@@ -43,7 +43,9 @@ def queue(environment: dict[str, str]) -> str:
 def test_an_array_job_is_a_sweep(slurm: dict[str, str], tmp_path: Path) -> None:
     words = ["02", "learning_rate=5.0e-4,1.0e-3,2.0e-3", "--until", "02", "--profile", "smoke"]
     printed = tmp_path / "%a.out"
-    submit(slurm, "--array=0-2", "-n1", f"--output={printed}", SCRIPTS / "sweep.sbatch", *words, "--runs-dir", tmp_path)
+    small = ("-n1", "-c1", "--mem=0")  # the script asks for what a real model takes
+    words += ["--runs-dir", str(tmp_path)]
+    submit(slurm, "--array=0-2", *small, f"--output={printed}", SCRIPTS / "sweep.sbatch", *words)
     wait_until(lambda: not queue(slurm), 600, f"still in the queue: {queue(slurm)}")
     texts = [(tmp_path / f"{task}.out").read_text() for task in range(3)]
     assert all("written: " in text for text in texts), texts

@@ -158,12 +158,6 @@ def test_adapters_cannot_be_merged_into_parts_of_weights() -> None:
     refuse_spread_adapters(trainer)
 
 
-@pytest.mark.slow
-def test_a_share_that_does_not_come_out_even_is_told(world: Path, tmp_path: Path) -> None:
-    with pytest.raises(JobFailedError, match="ConfigError: batch_size: expected a multiple of 2 processes"):
-        sft(world, tmp_path, TWO, batch_size=5)
-
-
 def scripted_grpo(config: GrpoConfig, world: Path, run_dir: Path) -> Path:
     """Stage 03's trainer on completions that a script draws, the same whatever the number of processes."""
     import distributed_run

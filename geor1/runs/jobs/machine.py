@@ -5,10 +5,13 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import time
 from pathlib import Path
 
+from geor1.runs.errors import ConfigError
+from geor1.runs.files import write_json
 from geor1.runs.jobs.files import JobFiles, die_with_parent, read_json
-from geor1.runs.processes import LaunchConfig, accelerate_command
+from geor1.runs.processes import LaunchConfig, accelerate_command, require_devices
 from geor1.runs.stopping import STOP_SIGNALS
 
 # torch's launcher (elastic) must outlive the signals that ask for a stop: it would end its processes before they have
@@ -34,10 +37,24 @@ def main(run_dir: str, rank: int, *, tied: bool = True) -> None:
         raise FileNotFoundError(f"{files.spec}: no job was started in this run folder; start it on the first machine")
     job_dir = files.folder / f"machine-{rank}"
     job_dir.mkdir(exist_ok=True)
+    launch = LaunchConfig(**spec["launch"])
     module = ["geor1.runs.jobs.child", str(files.run_dir)]
-    command = accelerate_command(LaunchConfig(**spec["launch"]), job_dir, module, rank=rank, python=sys.executable)
+    try:
+        require_devices(launch, _visible_devices())
+        command = accelerate_command(launch, job_dir, module, rank=rank, python=sys.executable)
+    except ConfigError as error:  # what a process that trains would leave for its supervisor
+        first = rank * launch.processes // launch.machines
+        write_json(files.error(first), {"type": "ConfigError", "message": str(error), "time": time.time()})
+        raise
     sys.stdout.flush()
     os.execve(command[0], command, {**os.environ, **_AGENT})
+
+
+def _visible_devices() -> int:
+    """GPUs that this machine's processes will see; asked here, so that no notebook's process begins with CUDA."""
+    import torch
+
+    return torch.cuda.device_count()
 
 
 if __name__ == "__main__":
