@@ -13,7 +13,7 @@ from geor1.models.architectures import ARCHITECTURES
 
 TOY = Counts(
     total=1000, vision=100, linear=600, adapters=7, root=300, layer=50, largest_linear=30, last=0.25, last_vision=0.2,
-    kv_token=64, vocabulary=10,
+    tied=0, kv_token=64, vocabulary=10,
 )  # fmt: skip
 ALONE = Holding(sharing="", devices=1, lora_rank=0, quantized=False, freeze_vision=False, reference=False)
 
