@@ -68,6 +68,7 @@ def _ask_server(
     wanted = seeds(len(prompts))
 
     def ask(place: int) -> dict[str, list[Any]]:
+        """One prompt's completions."""
         return generate(
             prompts=[prompts[place]],
             features=None if features is None else [features[place]],
