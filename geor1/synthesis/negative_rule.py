@@ -28,8 +28,8 @@ class NegativeRule:
     """Which other places may stand beside the true tile.
 
     Attributes:
-        min_separation_m: Nearest allowed, great circle; at least half a tile's diagonal, so that no negative contains
-            the camera (:mod:`geor1.synthesis.separation` says what that is).
+        min_separation_m: Nearest allowed, to the camera and to each other, great circle; at least half a tile's
+            diagonal, so that no negative contains the camera (:mod:`geor1.synthesis.separation` says what that is).
         max_radius_m: Farthest allowed.
         difficulty: Among those, ``easy`` takes the tiles least like the truth, ``hard`` the most, ``mixed`` draws
             evenly. Likeness is the cosine of the embeddings where there are some, else the number of directions that
