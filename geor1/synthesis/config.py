@@ -72,7 +72,7 @@ class SynthesisConfig:
             the others tell which tile stands in the middle (``hard``) or apart (``easy``), and the probes say so.
         share_sets: Ask about each set of K tiles K times, once for each of its places, so that the set says nothing of
             the answer, however its tiles were chosen. Places that no set has room for are left out (counted), and the
-            K questions of a set are no independent samples.
+            K questions of a set are no independent samples; stage 04 resamples sets as wholes.
         bands: Rings of distance and their shares of the negatives, ``[[from_m, to_m, share], …]``; empty for one ring.
             A narrow near ring puts the truth in the middle of its negatives, which the probes may see. Not with
             ``share_sets``, whose tiles stand at as many distances as there are places to ask about.

@@ -251,9 +251,9 @@ class Neighbourhoods:
         return found if len(found) == count else self._apart(self._near(number).others, count)
 
     def _apart(self, numbers: np.ndarray, count: int, beside: Sequence[int] = ()) -> list[int]:
-        """The first of some pairs, ``count`` with those they stand beside, whose tiles do not show the same ground.
+        """The first of some pairs, ``count`` with those they stand beside, none of whose tiles shows another's camera.
 
-        An answer's tile overlaps none of its set; wrong ones that overlapped each other would say that they are wrong.
+        The right tile shows no camera but its own; wrong ones nearer to each other would say that they are wrong.
         """
         kept = list(beside)
         tiles = {int(self._tiles[number]) for number in kept}

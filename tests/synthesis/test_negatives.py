@@ -119,7 +119,7 @@ def test_every_draw_keeps_the_rule(offsets: list[tuple[float, float]], seed: int
         assert all(299.9 <= distance <= 1500.1 for _, distance in chosen if distance is not None)
 
 
-def test_wrong_tiles_do_not_overlap_each_other() -> None:
+def test_wrong_tiles_keep_apart_from_each_other() -> None:
     # Nine places 1 km and more away, seven of them one crossroads: the seven are one negative.
     crossroads = [place(k, north_m=1000.0 + 5.0 * k, words=f"{k} {k} {k} {k}") for k in range(1, 8)]
     alone = [place(8, north_m=2000.0, words="8 8 8 8"), place(9, north_m=-1500.0, words="9 9 9 9")]
